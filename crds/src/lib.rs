@@ -1,0 +1,3 @@
+//! The resources of Rehost: `Notebook` and `NotebookClass`, and what their fields mean.
+
+pub mod guest;
