@@ -158,6 +158,17 @@ pub struct HostRecord {
     /// When the host was last started, as the cloud says: another time means that it was started by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// The nonce of the settings that the host was last given: a report that names another is not about them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub nonce: String,
+    /// The boot in which the host last proved that it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub boot_id: Option<String>,
+    /// Since when the host serves; absent when it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving_since: Option<Timestamp>,
     /// The whole shape that this host was last given.
     pub last_shape: HostShape,
 }
@@ -378,6 +389,9 @@ pub struct Stopped {
     pub at: Timestamp,
     /// Why.
     pub reason: StopReason,
+    /// Whether `spec.state` said so: then it is `spec.state` that starts the notebook again; otherwise `rehost.dev/wake`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub declared: bool,
 }
 
 /// What the host costs.
