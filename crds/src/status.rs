@@ -181,6 +181,11 @@ pub struct FormerHost {
     pub host: HostRecord,
     /// When it is deleted.
     pub keep_until: Timestamp,
+    /// Which try of stopping or deleting it.
+    pub attempt: i64,
+    /// No further try is made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 /// The home disk, as it was made.
