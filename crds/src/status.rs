@@ -13,6 +13,7 @@ use crate::shape::{Gpu, HostShape};
 /// What is true of the notebook now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = crate::validation::kubernetes_shape)]
 pub struct NotebookStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
