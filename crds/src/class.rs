@@ -207,7 +207,7 @@ fn default_stopped_host_keep() -> DurationText {
 
 fn class_rules() -> Vec<Value> {
     vec![
-        between("stoppedHostKeep", "0s", "8760h"),
+        between("stoppedHostKeep", "0s", 365),
         rule_saying(
             "!has(self.pods) || self.pods.homes != 'Disk' || !has(self.pods.project) || self.pods.project == self.project",
             "\"pods.homes is Disk, and pods.project '\" + self.pods.project + \"' is not project '\" + self.project + \"': a node attaches disks of its own project only; use homes: Claim, or the cluster's project\"",

@@ -93,19 +93,23 @@ impl JsonSchema for DurationText {
     }
 }
 
-/// A rule that a duration lies between two others; both are given as CEL's `duration()` reads them.
+/// A rule that a duration lies between `min` (below a day, as CEL's `duration()` reads it) and `max_days` whole days.
 ///
-/// It holds for a text that is no duration at all: [`DurationText`]'s own rule already says so.
-pub(crate) fn between(field: &str, min: &str, max: &str) -> serde_json::Value {
-    let length = format!(
-        "(self.{field}.endsWith('d') ? duration(string(int(self.{field}.substring(0, size(self.{field}) - 1)) * 24) + 'h') : duration(self.{field}))"
-    );
+/// It holds for a text that is no duration at all: [`DurationText`]'s own rule already says so. Days are compared as if
+/// they were hours, because a number that CEL turns back into text has no bound that the API server would accept.
+pub(crate) fn between(field: &str, min: &str, max_days: u32) -> serde_json::Value {
+    let max_hours = max_days * 24;
+    let day_min = if min == "0s" { "0h" } else { "1h" };
+    let days = format!("duration(self.{field}.substring(0, size(self.{field}) - 1) + 'h')");
+    let rest = format!("duration(self.{field})");
     rule_saying(
         &format!(
-            "!has(self.{field}) || !self.{field}.matches(r'{PATTERN}') || ({length} >= duration('{min}') && {length} <= duration('{max}'))"
+            "!has(self.{field}) || !self.{field}.matches(r'{PATTERN}') || (self.{field}.endsWith('d') \
+             ? {days} >= duration('{day_min}') && {days} <= duration('{max_days}h') \
+             : {rest} >= duration('{min}') && {rest} <= duration('{max_hours}h'))"
         ),
-        &format!("\"{field} '\" + self.{field} + \"' must be from {min} to {max}\""),
-        &format!("{field} must be from {min} to {max}"),
+        &format!("\"{field} '\" + self.{field} + \"' must be from {min} to {max_days}d\""),
+        &format!("{field} must be from {min} to {max_days}d"),
     )
 }
 

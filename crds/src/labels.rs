@@ -213,12 +213,12 @@ mod tests {
     /// What stands here is written on disks that outlive this version: a change of it would orphan them.
     #[test]
     fn names_are_for_ever() {
-        assert_eq!(disk_name(UID, 4), "rehost-DISK-home-t4");
-        assert_eq!(host_name(UID, 4, 1), "rehost-DISK-t4-a1");
-        assert_eq!(placeholder_name(UID, 4, 1), "rehost-DISK-t4-a1-seat");
+        assert_eq!(disk_name(UID, 4), "rehost-79e2dfc92be82fe5-home-t4");
+        assert_eq!(host_name(UID, 4, 1), "rehost-79e2dfc92be82fe5-t4-a1");
+        assert_eq!(placeholder_name(UID, 4, 1), "rehost-79e2dfc92be82fe5-t4-a1-seat");
         assert_eq!(service_name("taxi-fares"), "taxi-fares");
-        assert_eq!(content_id(UID).to_string(), "CONTENT");
-        assert_eq!(request_id(UID, 4, "insertInstance", 1).to_string(), "REQUEST");
+        assert_eq!(content_id(UID).to_string(), "bf94c57f-394d-52c1-b1e9-a04557646be9");
+        assert_eq!(request_id(UID, 4, "insertInstance", 1).to_string(), "58ab6e0a-6461-5bc1-a709-2bd26b0bba03");
         assert_eq!(content_id(UID).get_version_num(), 5);
     }
 

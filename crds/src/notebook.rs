@@ -149,7 +149,7 @@ fn name_rule() -> Rule {
         "self.metadata.name.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= {NAME_LENGTH_MAX}"
     ))
     .message(Message::Expression(format!(
-        "\"metadata.name '\" + self.metadata.name + \"' (\" + string(size(self.metadata.name)) + \" characters) must be at most {NAME_LENGTH_MAX} lower-case letters, digits and '-', begin with a letter and have no dot: it becomes a label, a Service and a host name\""
+        "\"metadata.name '\" + self.metadata.name + \"' must be at most {NAME_LENGTH_MAX} lower-case letters, digits and '-', begin with a letter and have no dot: it becomes a label, a Service and a host name\""
     )))
 }
 

@@ -13,7 +13,6 @@ use crate::shape::{Gpu, HostShape};
 /// What is true of the notebook now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = crate::validation::kubernetes_shape)]
 pub struct NotebookStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,6 +181,11 @@ pub struct FormerHost {
     pub host: HostRecord,
     /// When it is deleted.
     pub keep_until: Timestamp,
+    /// Which try of stopping or deleting it.
+    pub attempt: i64,
+    /// No further try is made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 /// The home disk, as it was made.

@@ -71,7 +71,6 @@ pub(crate) fn map(max_entries: u32, value: &Schema, rules: Vec<Value>) -> Schema
 /// - The documented variants of an enum become `enum`, and their docs a list below the field's description.
 /// - Formats that Kubernetes does not know become the nearest that it does.
 pub(crate) fn kubernetes_shape(schema: &mut Schema) {
-    schemars::transform::transform_subschemas(&mut kubernetes_shape, schema);
     let Some(object) = schema.as_object_mut() else { return };
     drop_null(object);
     hoist_variants(object);
@@ -83,6 +82,8 @@ pub(crate) fn kubernetes_shape(schema: &mut Schema) {
     {
         *format = if signed == "64" || signed == "32" { "int64" } else { "int32" }.to_owned();
     }
+    // Last, so that an optional enum's variants are still documented apart when they reach the field's description.
+    schemars::transform::transform_subschemas(&mut kubernetes_shape, schema);
 }
 
 fn drop_null(object: &mut Map<String, Value>) {

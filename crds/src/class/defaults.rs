@@ -47,7 +47,7 @@ pub struct ClassDefaults {
         "!has(self.when) || self.when != 'Window'",
         "when: Window cannot be a default, because the window is a notebook's own: write Now, Idle or NextStop"
     ),
-    between("keepOld", "0s", "24h"),
+    between("keepOld", "0s", 1),
 ]))]
 pub struct ClassResize {
     /// When a change that interrupts is made. Absent: `Now`.

@@ -50,6 +50,7 @@ pub struct VmHost {
     /// GPUs to attach, for n1 machine types. Accelerator-optimised families (a2, a3, a4, g2, g4) bring theirs with the
     /// machine type: leave this out there. Absent: none attached.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = [gpu_form()]))]
     pub gpu: Option<Gpu>,
 
     /// How the machine is provided. Absent: `Standard`.
@@ -198,6 +199,7 @@ pub struct PodHost {
 
     /// GPUs of the node that the pod asks for. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = [gpu_form()]))]
     pub gpu: Option<Gpu>,
 
     /// The Kubernetes service account, whose workload identity gives the notebook its rights. Absent: the class's, or
@@ -267,7 +269,7 @@ fn vm_rules() -> Vec<Value> {
             "\"onPreemption '\" + self.onPreemption + \"' has a meaning only with provisioning: Spot: add that, or leave it out\"",
             "onPreemption has a meaning only with provisioning: Spot",
         ),
-        between("maxRunDuration", "30s", "2880h"),
+        between("maxRunDuration", "30s", 120),
     ]
 }
 
@@ -276,6 +278,15 @@ fn pod_rules() -> Vec<Value> {
         "!has(self.sharedMemory) || !has(self.resources) || !has(self.resources.memory) || !isQuantity(self.sharedMemory) || !isQuantity(self.resources.memory) || quantity(self.sharedMemory).compareTo(quantity(self.resources.memory)) <= 0",
         "sharedMemory is part of the pod's memory: it must not be larger than resources.memory",
     )]
+}
+
+/// The pattern on the type itself is in the schema, for editors; this says it to people, who write `T4`.
+fn gpu_form() -> Value {
+    rule_saying(
+        "self.type.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "\"type '\" + self.type + \"' is not a GPU type as Compute Engine names it: write for example nvidia-tesla-t4\"",
+        "type is not a GPU type as Compute Engine names it: write for example nvidia-tesla-t4",
+    )
 }
 
 pub(crate) fn machine_type_form() -> Value {
@@ -312,12 +323,12 @@ fn labels_schema(_: &mut SchemaGenerator) -> Schema {
     let rules = vec![
         rule_saying(
             "self.all(k, k.matches(r'^[a-z][a-z0-9_-]{0,62}$') && self[k].matches(r'^[a-z0-9_-]*$'))",
-            "\"labels \" + self.map(k, k).join(', ') + \": keys and values may have lower-case letters, digits, '_' and '-' only, and a key begins with a letter\"",
+            "\"labels '\" + self.filter(k, !k.matches(r'^[a-z][a-z0-9_-]{0,62}$') || !self[k].matches(r'^[a-z0-9_-]*$'))[0] + \"': keys and values may have lower-case letters, digits, '_' and '-' only, and a key begins with a letter\"",
             "keys and values of labels may have lower-case letters, digits, '_' and '-' only, and a key begins with a letter",
         ),
         rule_saying(
             "self.all(k, !k.startsWith('rehost-') && !k.startsWith('goog-'))",
-            "\"labels \" + self.map(k, k).join(', ') + \": keys that begin with rehost- or goog- are taken\"",
+            "\"labels '\" + self.filter(k, k.startsWith('rehost-') || k.startsWith('goog-'))[0] + \"': keys that begin with rehost- or goog- are taken\"",
             "keys of labels that begin with rehost- or goog- are taken",
         ),
     ];

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
         "!has(self.when) || self.when != 'Window' || has(self.window)",
         "when is Window, and window is missing: write for example window: {schedule: 0 2 * * *, duration: 2h}"
     ),
-    between("keepOld", "0s", "24h"),
+    between("keepOld", "0s", 1),
 ]))]
 pub struct ResizePolicy {
     /// When a change that interrupts is made. Absent: the class's, and `Now` where that says nothing.
@@ -54,7 +54,7 @@ pub enum ResizeWhen {
 /// A time window that comes again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [between("duration", "1m", "168h")]))]
+#[schemars(extend("x-kubernetes-validations" = [between("duration", "1m", 7)]))]
 pub struct ResizeWindow {
     /// When it opens, as a cron line of five fields, for example `0 2 * * *`.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = [cron_form()]))]

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// What happens when nobody uses the notebook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [between("after", "1m", "8760h")]))]
+#[schemars(extend("x-kubernetes-validations" = [between("after", "1m", 365)]))]
 pub struct IdlePolicy {
     /// How long no kernel and no terminal must have worked, at least `1m`, for example `90m`. Absent: the class's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct SchedulePolicy {
 /// How long a notebook may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [between("after", "1m", "8760h")]))]
+#[schemars(extend("x-kubernetes-validations" = [between("after", "1m", 365)]))]
 pub struct LifetimePolicy {
     /// How long after its start, at least `1m`, for example `4h`. Absent: the class's.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -127,7 +127,7 @@ fn from_rules() -> Vec<Value> {
     vec![
         rule_saying(
             "[has(self.snapshot), has(self.disk), has(self.notebook), has(self.blank)].filter(x, x).size() == 1",
-            "'from names ' + string([has(self.snapshot), has(self.disk), has(self.notebook), has(self.blank)].filter(x, x).size()) + ' sources: write exactly one of snapshot, disk, notebook and blank'",
+            "'from has [ ' + (has(self.snapshot) ? 'snapshot ' : '') + (has(self.disk) ? 'disk ' : '') + (has(self.notebook) ? 'notebook ' : '') + (has(self.blank) ? 'blank ' : '') + ']: write exactly one of snapshot, disk, notebook and blank'",
             "from must have exactly one of snapshot, disk, notebook and blank",
         ),
         rule("!has(self.blank) || self.blank", "blank is false: write blank: true, or leave from out"),
@@ -151,7 +151,7 @@ pub(crate) fn path_form() -> Value {
 pub(crate) fn bucket_list_rules() -> Vec<Value> {
     vec![rule_saying(
         "self.all(a, !self.exists(b, a.path.startsWith(b.path + '/')))",
-        "\"buckets at \" + self.map(b, b.path).join(', ') + \": one path lies inside another; give each a folder of its own\"",
+        "\"path '\" + self.map(a, a.path).filter(p, self.exists(b, p.startsWith(b.path + '/')))[0] + \"' lies inside another bucket's path: give each a folder of its own\"",
         "one bucket's path lies inside another's: give each a folder of its own",
     )]
 }
