@@ -123,6 +123,11 @@ macro_rules! reasons {
 }
 
 reasons! {
+    // Of transitions.
+    /// The person wishes for something else by now.
+    Superseded,
+    /// A running pod could not be given its new resources where it is.
+    LiveResizeRefused,
     // As it should be.
     /// Everything is as declared.
     AsDeclared,

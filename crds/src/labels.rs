@@ -33,6 +33,8 @@ pub const GCE_NAME: &str = "rehost-name";
 pub const GCE_TRANSITION: &str = "rehost-transition";
 /// GCE label: what the object is for, see [`Role`].
 pub const GCE_ROLE: &str = "rehost-role";
+/// The content id of a home disk: on the disk alone, so that it is found again without any status.
+pub const GCE_CONTENT: &str = "rehost-content";
 
 /// Kubernetes label: the Notebook's uid.
 pub const UID: &str = "rehost.dev/uid";
