@@ -297,6 +297,7 @@ pub fn condition(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -311,8 +312,8 @@ mod tests {
     #[test]
     fn the_transition_time_changes_with_the_status_alone() {
         let first = ready(&[], ConditionStatus::False, Reason::Creating, 100);
-        let other_reason = ready(&[first.clone()], ConditionStatus::False, Reason::Stockout, 200);
-        let turned = ready(&[other_reason.clone()], ConditionStatus::True, Reason::AsDeclared, 300);
+        let other_reason = ready(std::slice::from_ref(&first), ConditionStatus::False, Reason::Stockout, 200);
+        let turned = ready(std::slice::from_ref(&other_reason), ConditionStatus::True, Reason::AsDeclared, 300);
         assert_eq!(first.last_transition_time, Time(at(100)));
         assert_eq!(other_reason.last_transition_time, Time(at(100)));
         assert_eq!(other_reason.reason, "Stockout");
@@ -323,9 +324,12 @@ mod tests {
     fn another_type_of_the_same_status_lends_no_time() {
         let serving =
             condition(&[], ConditionType::Serving, ConditionStatus::True, Reason::AsDeclared, "", None, at(100));
-        let ready = ready(&[serving.clone()], ConditionStatus::True, Reason::AsDeclared, 200);
+        let ready = ready(std::slice::from_ref(&serving), ConditionStatus::True, Reason::AsDeclared, 200);
         assert_eq!(ready.last_transition_time, Time(at(200)));
-        assert!(holds(&[serving.clone()], ConditionType::Serving) && !holds(&[serving], ConditionType::Ready));
+        assert!(
+            holds(std::slice::from_ref(&serving), ConditionType::Serving)
+                && !holds(std::slice::from_ref(&serving), ConditionType::Ready)
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions as files.
+//! The custom resource definitions as files.
 
 use crate::{Notebook, NotebookClass};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

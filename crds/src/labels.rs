@@ -97,7 +97,7 @@ fn stem(uid: &str) -> String {
     })
 }
 
-/// The name of a home disk, and of the PersistentVolume and claim that show it to a pod: `rehost-0123456789abcdef-home-t4`.
+/// The name of a home disk, and of the `PersistentVolume` and claim that show it to a pod: `rehost-0123456789abcdef-home-t4`.
 ///
 /// `transition` is the one that made the disk: a notebook has another disk only after a change of zone or disk type.
 pub fn disk_name(uid: &str, transition: i64) -> String {
@@ -118,7 +118,7 @@ pub fn placeholder_name(uid: &str, transition: i64, attempt: i64) -> String {
     format!("{}-seat", host_name(uid, transition, attempt))
 }
 
-/// The name of the Service of a notebook, and of its EndpointSlice: the notebook's own name, which never changes.
+/// The name of the Service of a notebook, and of its `EndpointSlice`: the notebook's own name, which never changes.
 ///
 /// A notebook's name is at most 52 characters of what a Service may be called; the API server sees to that.
 pub fn service_name(notebook: &str) -> String {

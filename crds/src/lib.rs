@@ -3,6 +3,11 @@
 //! What is written here is what a person sees: the field docs become `kubectl explain`, and the rules beside them
 //! (CEL, `x-kubernetes-validations`) become the refusals of the API server. `crdgen` turns both into `crds/yaml`.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each print column has a type and a name of its own; the lint takes them for one attribute"
+)]
+
 pub mod class;
 pub mod conditions;
 pub mod definitions;

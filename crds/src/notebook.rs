@@ -17,7 +17,7 @@ pub use storage::{Backups, BucketMount, DeletionPolicy, HomeFrom, StorageSpec};
 
 use crate::{
     status::NotebookStatus,
-    validation::{self, rule, rule_saying},
+    validation::{self, rule_saying},
 };
 use kube::{
     CustomResource,
@@ -64,7 +64,7 @@ pub const NAME_LENGTH_MAX: usize = 52;
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = spec_rules()), transform = validation::kubernetes_shape)]
 pub struct NotebookSpec {
-    /// The NotebookClass: what the administrator allows, and the default of most fields here. Absent: `default`.
+    /// The `NotebookClass`: what the administrator allows, and the default of most fields here. Absent: `default`.
     /// A change of the class re-hosts nobody: what runs is pinned in `status.resolved`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -155,8 +155,9 @@ fn name_rule() -> Rule {
 
 fn spec_rules() -> Vec<Value> {
     vec![
-        rule(
+        rule_saying(
             "!has(oldSelf.storage) || !has(oldSelf.storage.size) || (has(self.storage) && has(self.storage.size))",
+            "\"storage.size '\" + oldSelf.storage.size + \"' cannot be removed: the disk keeps its size, so keep the line, or write a larger size\"",
             "storage.size was set and cannot be removed: the disk keeps its size, so keep the line, or write a larger size",
         ),
         rule_saying(

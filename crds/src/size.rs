@@ -5,8 +5,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
 
-const DISK_PATTERN: &str = "^([1-9][0-9]{0,4}Gi|[1-9][0-9]?Ti)$";
-const CPU_PATTERN: &str = r"^([1-9][0-9]{0,2}(\.[0-9]{1,3})?|0\.[0-9]{1,3}|[1-9][0-9]{0,5}m)$";
+/// The rule of a [`DiskSize`], for fields that have rules of their own beside it.
+pub(crate) fn disk_size_form() -> serde_json::Value {
+    form("^([1-9][0-9]{0,4}Gi|[1-9][0-9]?Ti)$", "a disk size in whole GiB or TiB", "100Gi or 2Ti")
+}
+
+const CPU_PATTERN: &str =
+    r"^([1-9][0-9]{0,2}(\.[0-9]{1,3})?|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9])|[1-9][0-9]{0,5}m)$";
 const MEMORY_PATTERN: &str = "^[1-9][0-9]{0,6}(Mi|Gi|Ti|M|G|T)$";
 const LENGTH_MAX: u32 = 12;
 
@@ -56,14 +61,7 @@ impl CpuQuantity {
         let refuse = || SizeError { text: self.0.clone(), what: "an amount of processor, such as 4, 0.5 or 500m" };
         let millicores = match self.0.strip_suffix('m') {
             Some(number) => whole(number),
-            None => {
-                let (cores, part) = self.0.split_once('.').unwrap_or((&self.0, "0"));
-                let digits = u32::try_from(part.len()).ok().filter(|digits| (1..=3).contains(digits));
-                digits.and_then(|digits| {
-                    let part_millicores = whole(part)? * 10_u64.pow(3 - digits);
-                    whole(cores)?.checked_mul(1000)?.checked_add(part_millicores)
-                })
-            }
+            None => cores_to_millicores(&self.0),
         };
         millicores.filter(|millicores| *millicores > 0).ok_or_else(refuse)
     }
@@ -93,13 +91,21 @@ impl MemoryQuantity {
     }
 }
 
+/// Reads cores with at most three decimals, exactly: a floating-point number would round.
+fn cores_to_millicores(text: &str) -> Option<u64> {
+    let (cores, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = u32::try_from(part.len()).ok().filter(|digits| (1..=3).contains(digits))?;
+    let part_millicores = whole(part)? * 10_u64.pow(3 - digits);
+    whole(cores)?.checked_mul(1000)?.checked_add(part_millicores)
+}
+
 /// Digits and nothing else: `parse` alone would take a sign.
 fn whole(digits: &str) -> Option<u64> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 macro_rules! written_text {
-    ($name:ident, $schema:literal, $pattern:expr, $what:literal, $example:literal) => {
+    ($name:ident, $schema:literal, $form:expr) => {
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
                 Self(text.to_owned())
@@ -122,15 +128,15 @@ macro_rules! written_text {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                text(LENGTH_MAX, vec![form($pattern, $what, $example)])
+                text(LENGTH_MAX, vec![$form])
             }
         }
     };
 }
 
-written_text!(DiskSize, "DiskSize", DISK_PATTERN, "a disk size in whole GiB or TiB", "100Gi or 2Ti");
-written_text!(CpuQuantity, "CpuQuantity", CPU_PATTERN, "an amount of processor", "4, 0.5 or 500m");
-written_text!(MemoryQuantity, "MemoryQuantity", MEMORY_PATTERN, "an amount of memory", "16Gi or 512Mi");
+written_text!(DiskSize, "DiskSize", disk_size_form());
+written_text!(CpuQuantity, "CpuQuantity", form(CPU_PATTERN, "an amount of processor", "4, 0.5 or 500m"));
+written_text!(MemoryQuantity, "MemoryQuantity", form(MEMORY_PATTERN, "an amount of memory", "16Gi or 512Mi"));
 
 #[cfg(test)]
 mod tests {

@@ -77,10 +77,13 @@ pub(crate) fn kubernetes_shape(schema: &mut Schema) {
     if object.get("default").is_some_and(Value::is_null) {
         object.remove("default");
     }
-    if let Some(Value::String(format)) = object.get_mut("format")
-        && let Some(signed) = format.strip_prefix("uint")
-    {
-        *format = if signed == "64" || signed == "32" { "int64" } else { "int32" }.to_owned();
+    let known = match object.get("format").and_then(Value::as_str) {
+        Some("uint64" | "uint32") => Some("int64"),
+        Some("uint16" | "uint8" | "int16" | "int8") => Some("int32"),
+        Some(_) | None => None,
+    };
+    if let Some(known) = known {
+        object.insert("format".to_owned(), json!(known));
     }
     // Last, so that an optional enum's variants are still documented apart when they reach the field's description.
     schemars::transform::transform_subschemas(&mut kubernetes_shape, schema);

@@ -5,7 +5,7 @@
 use kube::CustomResourceExt;
 use rehost_api::{Notebook, NotebookClass, definitions};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 #[test]
 fn the_files_are_what_the_generator_writes() {
@@ -143,4 +143,37 @@ fn the_samples_decode_whole() {
     let written = read("class.yaml");
     let class: NotebookClass = serde_json::from_value(written.clone()).expect("the sample is a NotebookClass");
     assert_eq!(serde_json::to_value(&class.spec).expect("a spec is JSON"), written["spec"]);
+}
+
+/// The paths of all fields of `value`; those of a list's entries have the list's own path.
+fn paths(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+    found.insert(path.to_owned());
+    for (name, child) in value.as_object().into_iter().flatten() {
+        paths(&format!("{path}.{name}"), child, found);
+    }
+    for child in value.as_array().into_iter().flatten() {
+        paths(path, child, found);
+    }
+}
+
+/// A field that is in the schema and not in the manifest would be one that no test reads.
+#[test]
+fn the_whole_notebook_has_every_field_and_loses_none() {
+    let written: Value = serde_saphyr::from_str(include_str!("whole_notebook.yaml")).expect("the manifest is YAML");
+    let notebook: Notebook = serde_json::from_value(written.clone()).expect("the manifest is a Notebook");
+    assert_eq!(serde_json::to_value(&notebook.spec).expect("a spec is JSON"), written["spec"]);
+    // Hosts and fallbacks have the same fields, so that a field of one may stand for both.
+    let plain = |path: &str| path.replace("[]", "").replace(".host.", ".fallbacks.");
+    let mut found = BTreeSet::new();
+    paths("", &written["spec"], &mut found);
+    let found: BTreeSet<String> = found.iter().map(|path| plain(path)).collect();
+    let mut missing = BTreeSet::new();
+    let [(_, spec), _] = specs();
+    walk("", &spec, &mut |path, _| {
+        missing.extend(Some(plain(path)).filter(|path| !found.contains(path)));
+    });
+    // What excludes a field that is there.
+    let excluded =
+        [".source.credentials.secret", ".storage.from.blank", ".storage.from.disk", ".storage.from.notebook"];
+    assert_eq!(missing.into_iter().collect::<Vec<_>>(), excluded);
 }

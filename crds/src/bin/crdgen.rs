@@ -1,4 +1,4 @@
-//! Writes the CustomResourceDefinitions to `crds/yaml`, or to the folder that is given.
+//! Writes the custom resource definitions to `crds/yaml`, or to the folder that is given.
 
 use std::{env, error::Error, fs, path::PathBuf};
 

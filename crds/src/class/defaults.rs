@@ -80,7 +80,7 @@ pub struct ClassStorage {
 pub struct ClassPods {
     /// How a pod gets its home.
     pub homes: PodHomes,
-    /// The StorageClass of the claims. Absent: `rehost-home` with `Disk`, the cluster's default with `Claim`.
+    /// The `StorageClass` of the claims. Absent: `rehost-home` with `Disk`, the cluster's default with `Claim`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = [form(
         "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "the name of a StorageClass", "rehost-home"

@@ -221,7 +221,10 @@ pub struct PodHost {
 
     /// Taints of nodes that the pod tolerates. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 16), extend(
+        "x-kubernetes-list-type" = "atomic",
+        "x-kubernetes-validations" = toleration_rules()
+    ))]
     pub tolerations: Vec<Toleration>,
 }
 
@@ -274,10 +277,33 @@ fn vm_rules() -> Vec<Value> {
 }
 
 fn pod_rules() -> Vec<Value> {
-    vec![rule(
+    vec![rule_saying(
         "!has(self.sharedMemory) || !has(self.resources) || !has(self.resources.memory) || !isQuantity(self.sharedMemory) || !isQuantity(self.resources.memory) || quantity(self.sharedMemory).compareTo(quantity(self.resources.memory)) <= 0",
+        "\"sharedMemory '\" + self.sharedMemory + \"' is part of the pod's memory: it must not be larger than resources.memory '\" + self.resources.memory + \"'\"",
         "sharedMemory is part of the pod's memory: it must not be larger than resources.memory",
     )]
+}
+
+/// What Kubernetes asks of a toleration: said here, because otherwise the pod would be refused long after.
+fn toleration_rules() -> Vec<Value> {
+    vec![
+        rule(
+            "self.all(t, (has(t.key) && t.key != '') || (has(t.operator) && t.operator == 'Exists'))",
+            "a toleration without a key needs operator: Exists",
+        ),
+        rule(
+            "self.all(t, !has(t.operator) || t.operator in ['', 'Equal', 'Exists'])",
+            "the operator of a toleration must be Equal or Exists",
+        ),
+        rule(
+            "self.all(t, !has(t.operator) || t.operator != 'Exists' || !has(t.value) || t.value == '')",
+            "a toleration with operator: Exists must have no value",
+        ),
+        rule(
+            "self.all(t, !has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'])",
+            "the effect of a toleration must be NoSchedule, PreferNoSchedule or NoExecute",
+        ),
+    ]
 }
 
 /// The pattern on the type itself is in the schema, for editors; this says it to people, who write `T4`.

@@ -1,7 +1,7 @@
 //! The git repository that a notebook checks out.
 
 use super::storage::path_form;
-use crate::validation::{form, rule_saying};
+use crate::validation::{form, rule, rule_saying};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,6 +9,7 @@ use serde_json::Value;
 /// A git repository to check out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = source_rules()))]
 pub struct SourceSpec {
     /// The repository: `https://…`, `ssh://…` or `git@host:path`. Never with a password in it: see `credentials`.
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = repository_rules()))]
@@ -59,17 +60,18 @@ pub struct SourceCredentials {
 /// What `git clone` may be given. Git runs helpers named by a URL (`ext::`), and ssh takes a host that begins with a
 /// dash for an option: neither may come from a manifest.
 fn repository_rules() -> Vec<Value> {
-    vec![
-        rule_saying(
-            r"self.matches(r'^(https://|ssh://([a-zA-Z0-9._]+@)?|git@)[a-zA-Z0-9][^\s]*$') && !self.contains('::')",
-            "\"repository '\" + self + \"' must begin with https://, ssh:// or git@ and a host: write for example https://github.com/org/course.git\"",
-            "repository must begin with https://, ssh:// or git@ and a host: write for example https://github.com/org/course.git",
-        ),
-        rule_saying(
-            "!self.matches(r'^https://[^/]*@')",
-            // The value is not repeated here: it holds a password.
-            "'repository has a user or password before the host: leave them out and use source.credentials'",
-            "repository has a user or password before the host: leave them out and use source.credentials",
-        ),
-    ]
+    vec![rule_saying(
+        r"self.matches(r'^(https://|ssh://|git@)[a-zA-Z0-9][^\s]*$') && !self.contains('::') && !self.contains('@-')",
+        "\"repository '\" + self + \"' must begin with https://, ssh:// or git@ and a host: write for example https://github.com/org/course.git\"",
+        "repository must begin with https://, ssh:// or git@ and a host: write for example https://github.com/org/course.git",
+    )]
+}
+
+/// A password in a URL would be in the spec for all to read. The rule stands on the parent, because a refusal of the
+/// field itself would repeat its value.
+fn source_rules() -> Vec<Value> {
+    vec![rule(
+        "!self.repository.matches(r'^https://[^/]*@|^ssh://[^/@]*:[^/]*@')",
+        "repository has a user or password before the host: leave it out and use source.credentials",
+    )]
 }

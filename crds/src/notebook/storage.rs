@@ -2,7 +2,7 @@
 
 use super::{host::disk_type_form, schedule::cron_form};
 use crate::{
-    size::DiskSize,
+    size::{DiskSize, disk_size_form},
     validation::{form, rule, rule_saying},
 };
 use schemars::JsonSchema;
@@ -114,7 +114,7 @@ pub struct BucketMount {
 
 fn size_rules() -> Vec<Value> {
     vec![
-        form("^([1-9][0-9]{0,4}Gi|[1-9][0-9]?Ti)$", "a disk size in whole GiB or TiB", "100Gi or 2Ti"),
+        disk_size_form(),
         rule_saying(
             "!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0",
             "\"size '\" + self + \"' is smaller than '\" + oldSelf + \"': a disk only grows; keep \" + oldSelf + \" or write a larger size\"",
