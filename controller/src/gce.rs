@@ -15,6 +15,8 @@ pub mod operations;
 
 mod body;
 mod convert;
+#[cfg(test)]
+mod over_http;
 mod read;
 mod refusal;
 mod send;
