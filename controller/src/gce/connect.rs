@@ -138,7 +138,7 @@ async fn credentials(settings: &GceSettings) -> Result<Credentials, ConnectError
     acting.build().map_err(|why| ConnectError::Impersonation { account: account.clone(), why: why.to_string() })
 }
 
-/// gcp_auth's tokens as the SDK's credentials: gcp_auth finds more kinds of identity by itself, and caches tokens.
+/// `gcp_auth`'s tokens as the SDK's credentials: `gcp_auth` finds more kinds of identity by itself, and caches tokens.
 struct OurCredentials {
     source: Arc<dyn gcp_auth::TokenProvider>,
     quota_project: Option<HeaderValue>,
@@ -171,8 +171,8 @@ impl fmt::Debug for OurCredentials {
 impl CredentialsProvider for OurCredentials {
     async fn headers(&self, extensions: Extensions) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
         let token = self.source.token(SCOPES).await.map_err(|why| {
-            // A token server that cannot be reached may be reached later; a key that cannot be read stays so.
-            let transient = matches!(why, gcp_auth::Error::Http(..) | gcp_auth::Error::Io(..));
+            // A token server that did not answer well may do so later; credentials that cannot be read stay so.
+            let transient = !matches!(why, gcp_auth::Error::Json(..));
             CredentialsError::new(transient, "no access token", why)
         })?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.as_str()))

@@ -72,7 +72,8 @@ pub(super) fn instance(place: &Place, found: sdk::Instance) -> Result<Instance, 
         accelerators: found.guest_accelerators.iter().map(accelerator).collect(),
         on_host_maintenance: found
             .scheduling
-            .and_then(|scheduling| scheduling.on_host_maintenance)
+            .as_ref()
+            .and_then(|scheduling| scheduling.on_host_maintenance.as_ref())
             .and_then(maintenance),
         labels: found.labels.into_iter().collect(),
         label_fingerprint: found.label_fingerprint.as_ref().map(fingerprint_text),
@@ -101,7 +102,7 @@ fn accelerator(found: &sdk::AcceleratorConfig) -> Accelerator {
     Accelerator { kind: short_of(found.accelerator_type.as_ref()), count: count(found.accelerator_count) }
 }
 
-fn maintenance(found: sdk::scheduling::OnHostMaintenance) -> Option<OnHostMaintenance> {
+fn maintenance(found: &sdk::scheduling::OnHostMaintenance) -> Option<OnHostMaintenance> {
     match found {
         sdk::scheduling::OnHostMaintenance::Migrate => Some(OnHostMaintenance::Migrate),
         sdk::scheduling::OnHostMaintenance::Terminate => Some(OnHostMaintenance::Terminate),

@@ -28,7 +28,6 @@ fn answer(method: &Method, path: &str) -> (StatusCode, String) {
             (StatusCode::OK, body.to_string())
         }
         ("GET", "/instances/behind-a-proxy") => (StatusCode::NOT_FOUND, "<html>no such page</html>".to_owned()),
-        ("GET", "/instances/crowded") => refuse(StatusCode::FORBIDDEN, "rateLimitExceeded"),
         ("POST", "/instances/vm/start") => refuse(StatusCode::SERVICE_UNAVAILABLE, "backendError"),
         ("POST", "/instances/vm/stop") => {
             (StatusCode::OK, json!({"name": "operation-1", "status": "PENDING"}).to_string())
@@ -36,7 +35,9 @@ fn answer(method: &Method, path: &str) -> (StatusCode, String) {
         ("GET", "/compute/v1/projects/p/aggregated/instances") => {
             (StatusCode::OK, json!({"kind": "compute#instanceAggregatedList"}).to_string())
         }
-        ("GET", "/compute/v1/projects/p/aggregated/disks") => refuse(StatusCode::FORBIDDEN, "rateLimitExceeded"),
+        ("GET", "/instances/crowded" | "/compute/v1/projects/p/aggregated/disks") => {
+            refuse(StatusCode::FORBIDDEN, "rateLimitExceeded")
+        }
         _ => refuse(StatusCode::NOT_FOUND, "notFound"),
     }
 }

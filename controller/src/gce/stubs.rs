@@ -22,12 +22,15 @@ use super::{Clients, Gce, Sweep};
 /// One request as it came in: method, what it is aimed at, and its body (or the query, for a list).
 pub(super) type Call = (&'static str, String, Value);
 
+/// What a request gets: a success's body, or a refusal's status and body.
+pub(super) type Answer = Result<Value, (u16, Value)>;
+
 /// The stub of every client at once.
 #[derive(Debug, Default)]
 pub(super) struct Cloud {
     calls: Mutex<Vec<Call>>,
-    answers: Mutex<BTreeMap<&'static str, VecDeque<Result<Value, (u16, Value)>>>>,
-    pages: Mutex<VecDeque<Result<Value, (u16, Value)>>>,
+    answers: Mutex<BTreeMap<&'static str, VecDeque<Answer>>>,
+    pages: Mutex<VecDeque<Answer>>,
     swept: Mutex<Vec<(String, BTreeMap<String, String>)>>,
 }
 
@@ -62,12 +65,12 @@ impl Cloud {
     }
 
     /// Answers the next call of `method` so.
-    pub(super) fn will(&self, method: &'static str, answer: Result<Value, (u16, Value)>) {
+    pub(super) fn will(&self, method: &'static str, answer: Answer) {
         self.answers.lock().unwrap().entry(method).or_default().push_back(answer);
     }
 
     /// Answers the next sweep so.
-    pub(super) fn will_list(&self, page: Result<Value, (u16, Value)>) {
+    pub(super) fn will_list(&self, page: Answer) {
         self.pages.lock().unwrap().push_back(page);
     }
 

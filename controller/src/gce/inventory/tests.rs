@@ -120,7 +120,9 @@ async fn a_sweep_that_fails_anywhere_says_nothing() {
     ];
     for (pages, cause) in failures {
         let cloud = Cloud::new();
-        pages.into_iter().for_each(|page| cloud.will_list(page));
+        for page in pages {
+            cloud.will_list(page);
+        }
         let error = cloud.gce().inventory("p", "c", Timestamp::UNIX_EPOCH).await.expect_err("no inventory");
         assert_eq!(error.cause, cause, "{error}");
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::Clock;
 use crate::gce::errors::Cause;
-use crate::gce::stubs::{Cloud, refusal};
+use crate::gce::stubs::{Answer, Cloud, refusal};
 
 fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
@@ -42,7 +42,8 @@ fn started(operations: &Operations, uid: &str, n: u128, zone: &str) {
     operations.started(uid, &operation);
 }
 
-fn list(operations: &[Value]) -> Result<Value, (u16, Value)> {
+#[allow(clippy::unnecessary_wraps, reason = "it reads better as the answer that it is")]
+fn list(operations: &[Value]) -> Answer {
     Ok(json!({"items": operations}))
 }
 
@@ -117,6 +118,26 @@ async fn an_operation_that_the_cloud_forgot_is_no_longer_known_and_wakes_its_not
     cloud.will("zone_operations.list", list(&[]));
     assert_eq!(operations.poll_once(&cloud.gce()).await, ["u1"]);
     assert_eq!(operations.of(id(1)), None);
+}
+
+#[tokio::test]
+async fn lookups_by_name_are_bounded_and_take_turns() {
+    let (cloud, operations) = (Cloud::new(), Operations::new());
+    for n in 0..50 {
+        started(&operations, "u1", n, "z-a");
+    }
+    let mut looked_up = BTreeSet::new();
+    for _ in 0..5 {
+        cloud.will("zone_operations.list", list(&[]));
+        for _ in 0..LOOKUPS_MAX {
+            cloud.will("zone_operations.get", Ok(wire(0, "RUNNING")));
+        }
+        operations.poll_once(&cloud.gce()).await;
+        let calls = cloud.calls();
+        assert_eq!(calls.len(), 1 + LOOKUPS_MAX);
+        looked_up.extend(calls.into_iter().skip(1).map(|(_, name, _)| name));
+    }
+    assert_eq!(looked_up.len(), 50);
 }
 
 #[tokio::test]
