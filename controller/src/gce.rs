@@ -5,6 +5,8 @@
 //! [`inventory`] does its own. The SDK's retries and pollers are off: who retries, and when, is decided by the plan
 //! alone.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed"))]
+
 pub mod catalogue;
 pub mod connect;
 pub mod errors;
@@ -15,6 +17,8 @@ pub mod operations;
 
 mod body;
 mod convert;
+#[cfg(test)]
+mod over_http;
 mod read;
 mod refusal;
 mod send;

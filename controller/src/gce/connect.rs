@@ -107,7 +107,9 @@ fn trust(endpoint: &str) -> Result<Trust, ConnectError> {
     match uri.scheme_str() {
         Some("https") => Ok(Trust::Encrypted),
         Some("http") if local => Ok(Trust::ThisMachine),
-        Some("http") => Err(refuse("plain http would show the controller's token to the network: use https".to_owned())),
+        Some("http") => {
+            Err(refuse("plain http would show the controller's token to the network: use https".to_owned()))
+        }
         Some(_) | None => Err(refuse("it must begin with https:// (or http:// for this machine)".to_owned())),
     }
 }
@@ -126,7 +128,9 @@ async fn credentials(settings: &GceSettings) -> Result<Credentials, ConnectError
     };
     // The quota project goes with the requests to Compute Engine, not with the one for the other account's token.
     let own: Credentials = OurCredentials::new(source, None).into();
-    let acting = impersonated::Builder::from_source_credentials(own).with_target_principal(account).with_scopes(SCOPES.iter().copied());
+    let acting = impersonated::Builder::from_source_credentials(own)
+        .with_target_principal(account)
+        .with_scopes(SCOPES.iter().copied());
     let acting = match &settings.quota_project {
         Some(project) => acting.with_quota_project_id(project),
         None => acting,
@@ -134,7 +138,7 @@ async fn credentials(settings: &GceSettings) -> Result<Credentials, ConnectError
     acting.build().map_err(|why| ConnectError::Impersonation { account: account.clone(), why: why.to_string() })
 }
 
-/// gcp_auth's tokens as the SDK's credentials: gcp_auth finds more kinds of identity by itself, and caches tokens.
+/// `gcp_auth`'s tokens as the SDK's credentials: `gcp_auth` finds more kinds of identity by itself, and caches tokens.
 struct OurCredentials {
     source: Arc<dyn gcp_auth::TokenProvider>,
     quota_project: Option<HeaderValue>,
@@ -167,8 +171,8 @@ impl fmt::Debug for OurCredentials {
 impl CredentialsProvider for OurCredentials {
     async fn headers(&self, extensions: Extensions) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
         let token = self.source.token(SCOPES).await.map_err(|why| {
-            // A token server that cannot be reached may be reached later; a key that cannot be read stays so.
-            let transient = matches!(why, gcp_auth::Error::Http(..) | gcp_auth::Error::Io(..));
+            // A token server that did not answer well may do so later; credentials that cannot be read stay so.
+            let transient = !matches!(why, gcp_auth::Error::Json(..));
             CredentialsError::new(transient, "no access token", why)
         })?;
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.as_str()))
@@ -228,7 +232,8 @@ mod tests {
         for local in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:9", "http://127.8.8.8"] {
             assert!(matches!(trust(local), Ok(Trust::ThisMachine)), "{local}");
         }
-        for foreign in ["http://10.0.0.1", "http://localhost.example.org", "compute.googleapis.com", "ftp://127.0.0.1"] {
+        for foreign in ["http://10.0.0.1", "http://localhost.example.org", "compute.googleapis.com", "ftp://127.0.0.1"]
+        {
             assert!(matches!(trust(foreign), Err(ConnectError::Endpoint { .. })), "{foreign}");
         }
     }

@@ -109,7 +109,8 @@ impl Inventory {
 ///
 /// An object that is missing from a zone which could not be reached is not gone, and wakes nobody.
 pub fn changes(old: &Inventory, new: &Inventory) -> BTreeSet<String> {
-    let instances = changed(&old.instances, &new.instances, |it| new.completeness.covers(&it.zone), |it| (&it.zone, it.id));
+    let instances =
+        changed(&old.instances, &new.instances, |it| new.completeness.covers(&it.zone), |it| (&it.zone, it.id));
     let disks = changed(&old.disks, &new.disks, |it| new.completeness.covers(&it.zone), |it| (&it.zone, it.id));
     instances.into_iter().chain(disks).collect()
 }
@@ -123,7 +124,8 @@ fn changed<'a, T: PartialEq>(
     let mut uids: BTreeSet<&String> = old.keys().collect();
     uids.extend(new.keys());
     let differs = |uid: &&String| {
-        let of = |all: &'a BTreeMap<String, Vec<T>>| -> &'a [T] { all.get(*uid).map(Vec::as_slice).unwrap_or_default() };
+        let of =
+            |all: &'a BTreeMap<String, Vec<T>>| -> &'a [T] { all.get(*uid).map(Vec::as_slice).unwrap_or_default() };
         let before: BTreeMap<_, _> = of(old).iter().map(|it| (key(it), it)).collect();
         let after: BTreeMap<_, _> = of(new).iter().map(|it| (key(it), it)).collect();
         let gone = before.iter().any(|(key, it)| !after.contains_key(key) && covered(it));
@@ -138,7 +140,13 @@ impl Gce {
         let mut inventory =
             Inventory { at, instances: BTreeMap::new(), disks: BTreeMap::new(), completeness: Completeness::default() };
         let Inventory { instances, disks, completeness, .. } = &mut inventory;
-        let list = List { project, cluster, kind: "instances", fields: wire::INSTANCE_FIELDS };
+        let list = List {
+            project,
+            cluster,
+            kind: "instances",
+            wire_kind: "compute#instanceAggregatedList",
+            fields: wire::INSTANCE_FIELDS,
+        };
         self.list(&list, completeness, |scope, place| {
             for raw in std::mem::take(&mut scope.instances) {
                 let instance = raw.read(place)?;
@@ -148,7 +156,13 @@ impl Gce {
             Ok(())
         })
         .await?;
-        let list = List { project, cluster, kind: "disks", fields: wire::DISK_FIELDS };
+        let list = List {
+            project,
+            cluster,
+            kind: "disks",
+            wire_kind: "compute#diskAggregatedList",
+            fields: wire::DISK_FIELDS,
+        };
         self.list(&list, completeness, |scope, place| {
             for raw in std::mem::take(&mut scope.disks) {
                 let disk = raw.read(place)?;
@@ -182,6 +196,9 @@ impl Gce {
             };
             let mut page: wire::Page =
                 serde_json::from_slice(&body).map_err(|why| GceError::unreadable(list.kind, why))?;
+            if page.kind != list.wire_kind {
+                return Err(GceError::unreadable(list.kind, format!("it is of kind {}", page.kind)));
+            }
             completeness.unreachable.extend(page.unreachables.iter().map(|scope| short(scope).to_owned()));
             if let Some(code) = page.warning.and_then(wire::Warning::missing) {
                 completeness.partial.get_or_insert(code);
@@ -212,6 +229,7 @@ struct List<'a> {
     project: &'a str,
     cluster: &'a str,
     kind: &'static str,
+    wire_kind: &'static str,
     fields: &'static str,
 }
 

@@ -85,6 +85,8 @@ struct State {
     tracked: BTreeMap<Uuid, Tracked>,
     /// Notebooks with news that nobody was told of yet.
     news: BTreeSet<String>,
+    /// Polls so far: they take turns in whom they look up by name.
+    polls: usize,
 }
 
 /// An operation that is looked for.
@@ -95,12 +97,9 @@ struct Wanted {
     since: Option<Timestamp>,
 }
 
-/// What one look at a zone found of an operation.
-enum Found {
-    Operation(Operation),
-    /// The cloud does not know the operation (any more): what became of it is for a look at the object to say.
-    Vanished(Uuid),
-}
+/// What a look found of one request: how far its operation is, or `None` when the cloud does not know the operation (any
+/// more). What became of it is then for a look at the object to say.
+type Found = (Uuid, Option<OperationState>);
 
 /// The operations of all notebooks.
 #[derive(Debug, Default)]
@@ -215,14 +214,20 @@ impl Operations {
 
     /// Asks every zone that has something in flight, and notes what is over. Says whether all zones answered.
     async fn poll(&self, gce: &Gce) -> bool {
-        let wanted = self.wanted();
-        let zones = join_all(wanted.iter().map(|(place, wanted)| look(gce, place, wanted))).await;
+        let (wanted, turn) = (self.wanted(), self.count());
+        let zones = join_all(wanted.iter().map(|(place, wanted)| look(gce, place, wanted, turn))).await;
         let mut answered = true;
         for zone in zones {
             answered &= zone.answered;
             zone.found.into_iter().for_each(|found| self.note(found));
         }
         answered
+    }
+
+    fn count(&self) -> usize {
+        let mut all = self.state();
+        all.polls = all.polls.wrapping_add(1);
+        all.polls
     }
 
     fn wanted(&self) -> BTreeMap<Place, Vec<Wanted>> {
@@ -236,15 +241,8 @@ impl Operations {
         wanted
     }
 
-    fn note(&self, found: Found) {
+    fn note(&self, (request_id, state): Found) {
         let mut all = self.state();
-        let (request_id, state) = match found {
-            Found::Operation(operation) => match operation.request_id {
-                Some(request_id) => (request_id, Some(OperationState::of(&operation))),
-                None => return,
-            },
-            Found::Vanished(request_id) => (request_id, None),
-        };
         let Some(known) = all.tracked.get_mut(&request_id) else { return };
         if !known.state.is_running() || state.as_ref().is_some_and(OperationState::is_running) {
             return;
@@ -268,7 +266,7 @@ struct Zone {
 
 /// Looks for operations in one zone: in the list, which answers for all of them, and by name where the list does not
 /// have them. A list that fails changes nothing.
-async fn look(gce: &Gce, place: &Place, wanted: &[Wanted]) -> Zone {
+async fn look(gce: &Gce, place: &Place, wanted: &[Wanted], turn: usize) -> Zone {
     let mut missing: BTreeMap<&str, &Wanted> = wanted.iter().map(|it| (it.name.as_str(), it)).collect();
     let mut found = Vec::new();
     if let Err(error) = read_list(gce, place, &mut missing, &mut found).await {
@@ -276,10 +274,12 @@ async fn look(gce: &Gce, place: &Place, wanted: &[Wanted]) -> Zone {
         return Zone { found, answered: false };
     }
     let mut answered = true;
-    for it in missing.into_values().take(LOOKUPS_MAX) {
+    let missing: Vec<&Wanted> = missing.into_values().collect();
+    let first = turn.wrapping_mul(LOOKUPS_MAX).checked_rem(missing.len()).unwrap_or_default();
+    for it in missing.iter().cycle().skip(first).take(LOOKUPS_MAX.min(missing.len())) {
         match gce.operation(place, &it.name).await {
-            Seen::Present(operation) => found.push(Found::Operation(ours(operation, it))),
-            Seen::Absent => found.push(Found::Vanished(it.request_id)),
+            Seen::Present(operation) => found.push((it.request_id, Some(OperationState::of(&operation)))),
+            Seen::Absent => found.push((it.request_id, None)),
             Seen::Unknown(_) => answered = false,
         }
     }
@@ -304,7 +304,7 @@ async fn read_list(
         let reached = page.operations.last().and_then(|it| it.inserted_at);
         for operation in page.operations {
             if let Some(it) = missing.remove(operation.name.as_str()) {
-                found.push(Found::Operation(ours(operation, it)));
+                found.push((it.request_id, Some(OperationState::of(&operation))));
             }
         }
         let past_all = matches!((reached, oldest), (Some(reached), Some(oldest)) if reached < oldest);
@@ -314,12 +314,6 @@ async fn read_list(
         }
     }
     Ok(())
-}
-
-/// The operation is known by name; the id of its request is ours, whatever the answer repeats of it.
-fn ours(mut operation: Operation, wanted: &Wanted) -> Operation {
-    operation.request_id = Some(wanted.request_id);
-    operation
 }
 
 #[cfg(test)]

@@ -75,16 +75,13 @@ impl Gce {
     /// link or without its beginning; `project` is meant where the reference names none.
     pub async fn image(&self, project: &str, reference: &str) -> Seen<ImageFacts> {
         let wanted = ImageReference::parse(project, reference);
-        let found = match wanted.family {
-            true => {
-                let request = self.clients().images.get_from_family();
-                let request = request.set_project(wanted.project).set_family(wanted.name);
-                self.ask("images.getFromFamily", request.send()).await
-            }
-            false => {
-                let request = self.clients().images.get().set_project(wanted.project).set_image(wanted.name);
-                self.ask("images.get", request.send()).await
-            }
+        let found = if wanted.family {
+            let request = self.clients().images.get_from_family();
+            let request = request.set_project(wanted.project).set_family(wanted.name);
+            self.ask("images.getFromFamily", request.send()).await
+        } else {
+            let request = self.clients().images.get().set_project(wanted.project).set_image(wanted.name);
+            self.ask("images.get", request.send()).await
         };
         seen(found.and_then(|found| convert::image(wanted.project, found)))
     }

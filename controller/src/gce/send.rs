@@ -16,7 +16,8 @@ impl Gce {
     /// or not. On an error that is not [`GceError::is_definite`] it is open whether there was an effect, and the same
     /// request is to be sent again.
     pub async fn start(&self, mutation: &Mutation, request_id: Uuid) -> Result<Operation, GceError> {
-        let found = self.send(mutation, request_id).await?;
+        // The requests' futures are large, and a reconcile's should not carry them.
+        let found = Box::pin(self.send(mutation, request_id)).await?;
         let mut operation = convert::operation(mutation.place(), &found)?;
         // The answer is to this request, whether or not it repeats the id.
         operation.request_id = Some(request_id);

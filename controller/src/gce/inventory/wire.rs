@@ -16,12 +16,16 @@ pub(super) const INSTANCE_FIELDS: &str = "name,id,zone,status,machineType,guestA
 /// What is asked for of each disk.
 pub(super) const DISK_FIELDS: &str = "name,id,zone,sizeGb,type,status,labels,labelFingerprint,users";
 /// What is asked for of each page, beside its objects.
-pub(super) const PAGE_FIELDS: &str = "items/*/warning/code,warning/code,unreachables,nextPageToken";
+pub(super) const PAGE_FIELDS: &str = "kind,items/*/warning/code,warning/code,unreachables,nextPageToken";
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+/// `kind` is asked for and required: without it an empty document of somebody on the way would read as "nothing there".
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Page {
+    pub(super) kind: String,
+    #[serde(default)]
     pub(super) items: BTreeMap<String, Scope>,
+    #[serde(default)]
     pub(super) unreachables: Vec<String>,
     pub(super) warning: Option<Warning>,
     pub(super) next_page_token: Option<String>,
