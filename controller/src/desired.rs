@@ -10,7 +10,6 @@ mod resolve;
 use jiff::Timestamp;
 use rehost_api::conditions::Reason;
 use rehost_api::shape::HostShape;
-use rehost_api::status::StopReason;
 
 pub use facts::{Facts, Needs, needs};
 pub use resolve::resolve;

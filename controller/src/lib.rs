@@ -1,5 +1,11 @@
 //! The operator: looks at notebooks and the world, plans, and carries plans out.
 
 pub mod clock;
+pub mod desired;
+pub mod execute;
 pub mod gce;
+pub mod observe;
+pub mod plan;
 pub mod seen;
+pub mod status;
+pub mod watch;

@@ -30,7 +30,7 @@ mod vm;
 use jiff::Timestamp;
 use rehost_api::status::{Step, TransitionKind};
 
-pub use action::{Action, ClaimPlan, KubeChange, PodPlan, ServicePlan, SlicePlan, VolumePlan};
+pub use action::{Action, ClaimPlan, KubeChange, PodPlan, Reach, ServicePlan, SlicePlan, VolumePlan};
 pub use memory::Memory;
 pub use situation::{Note, Situation};
 

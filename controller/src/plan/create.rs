@@ -205,7 +205,7 @@ impl Failure {
 
     /// The failure that a transition was turned back for.
     pub(super) fn recorded(reason: &rehost_api::status::TransitionReason) -> Self {
-        let known = Reason::parse(&reason.reason).unwrap_or(Reason::HostFailed);
+        let known = reason.reason.parse().unwrap_or(Reason::HostFailed);
         let weight = match known {
             Reason::Stockout | Reason::QuotaExceeded | Reason::IpSpaceExhausted => Weight::Capacity,
             Reason::Superseded | Reason::RateLimited => Weight::Passing,

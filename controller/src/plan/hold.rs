@@ -51,10 +51,10 @@ impl Planner<'_> {
     /// A call for the former host, outside any transition: its own attempt, kept beside it.
     fn former_call(&mut self, key: &str, former: &FormerHost, mutation: Mutation) {
         let step = format!("former/{key}/{}", former.host.name);
-        let request_id = labels::request_id(&self.resolution.subject.uid, "former", &step, former.attempt);
+        let request_id = labels::request_id(&self.resolution.subject.uid, 0, &step, former.attempt);
         match self.observed.operations.get(&request_id) {
             Some(OperationState::Running { .. }) => self.look_again_in(super::bounds::POLL_SLOW_S),
-            Some(OperationState::Failed { .. } | OperationState::Succeeded { .. }) => {
+            Some(OperationState::Failed(..) | OperationState::Succeeded { .. }) => {
                 let mut next = former.clone();
                 next.attempt += 1;
                 next.not_before = Some(self.now + jiff::SignedDuration::from_secs(FORMER_PAUSE_S));

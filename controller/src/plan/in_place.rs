@@ -115,7 +115,7 @@ impl Planner<'_> {
             // The host that failed may have started: its boot is the one that must not be taken for a new proof.
             from.serving_since = None;
             transition.to = Some(from);
-            transition.reason = Some(TransitionReason { reason: failure.reason.to_string(), message: failure.message });
+            transition.reason = Some(TransitionReason { reason: failure.reason.as_str().to_owned(), message: failure.message });
         }
     }
 

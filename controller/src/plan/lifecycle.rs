@@ -17,7 +17,7 @@ enum Whereabouts {
     /// There is none.
     Nowhere,
     /// A VM at rest.
-    AtRest(Box<Instance>),
+    AtRest,
     /// A VM that runs.
     RunsVm(Box<Instance>),
     /// A pod that has not ended.
@@ -122,10 +122,10 @@ impl Planner<'_> {
 
     fn new_home(&self, desired: &Desired) -> HomeRecord {
         let uid = &self.resolution.subject.uid;
-        let transition = format!("t{}", self.memory.last_transition + 1);
+        let transition = self.memory.last_transition + 1;
         let home = &desired.home;
         HomeRecord {
-            disk: labels::disk_name(uid, &transition),
+            disk: labels::disk_name(uid, transition),
             id: None,
             content_id: labels::content_id(uid).to_string(),
             formatted: false,
@@ -145,7 +145,7 @@ impl Planner<'_> {
                 self.serve_no_more();
                 self.begin_growth(desired);
             }
-            Whereabouts::AtRest(_) => {
+            Whereabouts::AtRest => {
                 if self.begin_growth(desired) {
                     return;
                 }
@@ -166,7 +166,7 @@ impl Planner<'_> {
     fn run(&mut self, desired: &Desired) {
         match self.whereabouts() {
             Whereabouts::Nowhere => self.run_anew(desired),
-            Whereabouts::AtRest(_) => self.run_from_rest(desired),
+            Whereabouts::AtRest => self.run_from_rest(desired),
             Whereabouts::RunsVm(instance) => self.run_on_vm(desired, &instance),
             Whereabouts::RunsPod(pod) => self.run_on_pod(desired, &pod),
             Whereabouts::InMotion(words) => self.wait_for_motion(&words),
@@ -382,7 +382,7 @@ impl Planner<'_> {
                 Seen::Unknown(why) => Whereabouts::Unclear(why),
                 Seen::Present(instance) => match instance.status {
                     InstanceStatus::Running => Whereabouts::RunsVm(Box::new(instance)),
-                    InstanceStatus::Stopped | InstanceStatus::Suspended => Whereabouts::AtRest(Box::new(instance)),
+                    InstanceStatus::Stopped | InstanceStatus::Suspended => Whereabouts::AtRest,
                     InstanceStatus::Pending
                     | InstanceStatus::Provisioning
                     | InstanceStatus::Staging

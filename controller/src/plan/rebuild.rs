@@ -1,10 +1,13 @@
 //! A lost memory, made again from labels: the disk and the hosts say whose they are and which transition made them.
 
+use std::collections::BTreeMap;
+
 use rehost_api::labels;
 use rehost_api::shape::HostShape;
 use rehost_api::status::{FormerHost, HomeRecord, HostRecord};
 
 use super::Planner;
+use super::transition::number_of;
 use crate::gce::model::{Disk, Instance};
 use crate::seen::Seen;
 
@@ -20,15 +23,15 @@ impl Planner<'_> {
             .own_disks
             .iter()
             .filter(|disk| self.is_ours(&disk.labels) && disk.labels.get(labels::GCE_ROLE).is_some_and(|role| role != "boot"))
-            .max_by_key(|disk| number_of(disk.labels.get(labels::GCE_TRANSITION)))
+            .max_by_key(|disk| number_of(&transition_label(&disk.labels)))
         else {
             return;
         };
         let project = self.wish().map(|desired| desired.home.project.clone()).unwrap_or_default();
         let instances: Vec<Instance> =
             self.observed.instances.values().filter_map(Seen::present).filter(|instance| self.is_ours(&instance.labels)).cloned().collect();
-        let numbers = instances.iter().map(|instance| number_of(instance.labels.get(labels::GCE_TRANSITION)));
-        self.memory.last_transition = numbers.chain([number_of(disk.labels.get(labels::GCE_TRANSITION))]).max().unwrap_or(0);
+        let numbers = instances.iter().map(|instance| number_of(&transition_label(&instance.labels)));
+        self.memory.last_transition = numbers.chain([number_of(&transition_label(&disk.labels))]).max().unwrap_or(0);
         self.memory.home = Some(self.home_of(disk, &project, !instances.is_empty()));
         let template = self.wish().map(|desired| desired.host.shape.clone());
         for instance in &instances {
@@ -77,6 +80,6 @@ impl Planner<'_> {
     }
 }
 
-fn number_of(transition: Option<&String>) -> i64 {
-    transition.and_then(|id| id.strip_prefix('t')).and_then(|number| number.parse().ok()).unwrap_or(0)
+fn transition_label(of: &BTreeMap<String, String>) -> String {
+    of.get(labels::GCE_TRANSITION).cloned().unwrap_or_default()
 }

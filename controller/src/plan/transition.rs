@@ -48,7 +48,7 @@ impl Planner<'_> {
         let subject = &self.resolution.subject;
         let home = self.memory.home.as_ref();
         let name = match shape.kind() {
-            HostKind::Vm => labels::host_name(&subject.uid, transition, attempt),
+            HostKind::Vm => labels::host_name(&subject.uid, number_of(transition), attempt),
             HostKind::Pod => format!("{}-{transition}-a{attempt}", subject.name),
         };
         HostRecord {
@@ -87,7 +87,7 @@ impl Planner<'_> {
     /// Records that the change goes back, and why.
     pub(super) fn turn_back(&mut self, step: Step, failure: &Failure) {
         if let Some(transition) = &mut self.memory.transition {
-            transition.reason = Some(TransitionReason { reason: failure.reason.to_string(), message: failure.message.clone() });
+            transition.reason = Some(TransitionReason { reason: failure.reason.as_str().to_owned(), message: failure.message.clone() });
         }
         self.note(true, failure.reason, failure.message.clone());
         self.advance(step);
@@ -165,13 +165,13 @@ impl Planner<'_> {
         let way = if transition.reason.is_some() { "back" } else { "there" };
         let step = format!("{:?}/{way}/{key}", transition.step);
         let request_id =
-            labels::request_id(&self.resolution.subject.uid, &transition.id, &step, transition.attempt);
+            labels::request_id(&self.resolution.subject.uid, number_of(&transition.id), &step, transition.attempt);
         match self.observed.operations.get(&request_id) {
             Some(OperationState::Running { .. }) => {
                 self.look_again_in(super::bounds::POLL_SLOW_S);
                 Progress::Busy
             }
-            Some(OperationState::Failed { error, .. }) => Progress::Failed(failure_of(error, &mutation)),
+            Some(OperationState::Failed(error, _)) => Progress::Failed(failure_of(error, &mutation)),
             Some(OperationState::Succeeded { .. }) => Progress::Failed(Failure {
                 reason: Reason::HostFailed,
                 message: format!("{} of {} was done, but its effect is not there", mutation.verb(), mutation.target()),
@@ -248,4 +248,9 @@ fn failure_of(error: &GceError, mutation: &Mutation) -> Failure {
         | Cause::EffectUnknown => (Reason::HostFailed, Weight::Passing),
     };
     Failure { reason, message: format!("{what}: {error}"), weight }
+}
+
+/// The number in a transition's id.
+pub(super) fn number_of(id: &str) -> i64 {
+    id.strip_prefix('t').and_then(|number| number.parse().ok()).unwrap_or(0)
 }

@@ -28,8 +28,8 @@ impl Planner<'_> {
     /// Whether the labels say that the VM is this notebook's. Asked before every change of a VM.
     pub(super) fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
         let subject = &self.resolution.subject;
-        labels.get(labels::GCE_UID).is_some_and(|uid| *uid == labels::label_value(&subject.uid))
-            && labels.get(labels::GCE_CLUSTER).is_some_and(|cluster| *cluster == labels::label_value(&subject.cluster))
+        labels.get(labels::GCE_UID).is_some_and(|uid| *uid == labels::gce_label_value(&subject.uid))
+            && labels.get(labels::GCE_CLUSTER).is_some_and(|cluster| *cluster == labels::gce_label_value(&subject.cluster))
     }
 
     pub(super) fn not_ours(name: &str) -> Failure {
@@ -145,7 +145,17 @@ impl Planner<'_> {
     /// The labels of everything that we make in the cloud: whose it is, and which transition made it.
     pub(super) fn cloud_labels(&self, transition: &str, role: &str) -> BTreeMap<String, String> {
         let subject = &self.resolution.subject;
-        labels::gce_labels(&subject.cluster, &subject.uid, &subject.namespace, &subject.name, transition, role)
+        [
+            (labels::GCE_CLUSTER, subject.cluster.as_str()),
+            (labels::GCE_UID, &subject.uid),
+            (labels::GCE_NAMESPACE, &subject.namespace),
+            (labels::GCE_NAME, &subject.name),
+            (labels::GCE_TRANSITION, transition),
+            (labels::GCE_ROLE, role),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), labels::gce_label_value(value)))
+        .collect()
     }
 
     /// The new VM waits for the home. Where the report says that it failed, so has this.

@@ -1,0 +1,255 @@
+//! Looking: from caches, or afresh.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use rehost_api::Notebook;
+use rehost_api::guest::GuestReport;
+use rehost_api::labels;
+use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition};
+
+use super::Observed;
+use crate::desired::Subject;
+use crate::gce::inventory::Inventory;
+use crate::gce::model::{Disk, Instance};
+use crate::gce::operations::Operations;
+use crate::gce::{Gce, Place};
+use crate::seen::Seen;
+use crate::watch::caches::Caches;
+use crate::watch::inventory::Inventories;
+use crate::watch::slim::{ClaimSeen, PodSeen, VolumeSeen};
+
+/// Where is looked.
+#[derive(Clone)]
+pub struct Sources {
+    /// Compute Engine.
+    pub gce: Gce,
+    /// What is known of operations in flight.
+    pub operations: Arc<Operations>,
+    /// The latest sweeps.
+    pub inventories: Arc<Inventories>,
+    /// The API server.
+    pub client: Client,
+    /// The watch caches.
+    pub caches: Arc<Caches>,
+}
+
+/// Looks at one notebook's things.
+#[derive(Clone)]
+pub struct Observer {
+    sources: Sources,
+}
+
+impl Observer {
+    /// Looks at these.
+    #[must_use]
+    pub fn new(sources: Sources) -> Self {
+        Self { sources }
+    }
+
+    /// What the caches say: a suspicion, good enough to find that nothing is to be done.
+    #[must_use]
+    pub fn at_rest(&self, notebook: &Notebook, subject: &Subject) -> Observed {
+        let previous = notebook.status.clone().unwrap_or_default();
+        let instances = hosts(&previous)
+            .map(|host| (host.name.clone(), self.cached_instance(&subject.uid, host)))
+            .collect::<BTreeMap<_, _>>();
+        let owned = self.sources.caches.objects_of(&subject.uid);
+        Observed {
+            fresh: false,
+            operations: self.sources.operations.for_notebook(&subject.uid),
+            instances,
+            reports: BTreeMap::new(),
+            home: self.cached_home(&previous, &subject.uid),
+            own_disks: Vec::new(),
+            kept_disks: Vec::new(),
+            pods: owned.pods,
+            service: owned.service,
+            slice: owned.slice,
+            volume: owned.volume,
+            claim: owned.claim,
+            attachments: owned.attachments,
+            previous,
+        }
+    }
+
+    fn cached_instance(&self, uid: &str, host: &HostRecord) -> Seen<Instance> {
+        match self.sources.inventories.of(&host.project) {
+            Some(inventory) => inventory.instance(uid, &host.zone, &host.name).map(Clone::clone),
+            None => Seen::Unknown("no sweep has ended yet".to_owned()),
+        }
+    }
+
+    fn cached_home(&self, previous: &NotebookStatus, uid: &str) -> Seen<Disk> {
+        let Some(home) = previous.home.as_ref().filter(|home| !home.claim) else { return Seen::Absent };
+        match self.sources.inventories.of(&home.project) {
+            Some(inventory) => inventory.disk(uid, &home.zone, &home.disk).map(Clone::clone),
+            None => Seen::Unknown("no sweep has ended yet".to_owned()),
+        }
+    }
+
+    /// What is there now, read for this very plan.
+    pub async fn afresh(&self, notebook: &Notebook, subject: &Subject, project: Option<&str>) -> Observed {
+        let previous = notebook.status.clone().unwrap_or_default();
+        // Before the reads: see the field's documentation.
+        let operations = self.sources.operations.for_notebook(&subject.uid);
+        let project = project.or_else(|| previous.home.as_ref().map(|home| home.project.as_str()));
+        let inventory = project.and_then(|project| self.sources.inventories.of(project));
+        let places = places(&previous, subject, project, inventory.as_deref());
+        let (instances, home, pods, (claim, volume)) = futures::join!(
+            self.instances(&places),
+            self.home(&previous),
+            self.pods(subject),
+            self.claim_and_volume(&previous, subject),
+        );
+        let reports = self.reports(previous.transition.as_ref(), &instances).await;
+        let owned = self.sources.caches.objects_of(&subject.uid);
+        Observed {
+            fresh: true,
+            operations,
+            instances,
+            reports,
+            home,
+            own_disks: inventory.as_ref().map(|it| it.disks_of(&subject.uid).to_vec()).unwrap_or_default(),
+            kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
+            pods,
+            service: owned.service,
+            slice: owned.slice,
+            volume,
+            claim,
+            attachments: owned.attachments,
+            previous,
+        }
+    }
+
+    async fn instances(&self, places: &BTreeMap<String, Place>) -> BTreeMap<String, Seen<Instance>> {
+        let looks =
+            places.iter().map(|(name, place)| async move { (name.clone(), self.sources.gce.instance(place, name).await) });
+        join_all(looks).await.into_iter().collect()
+    }
+
+    /// The reports that the present step asks for.
+    async fn reports(
+        &self,
+        transition: Option<&Transition>,
+        instances: &BTreeMap<String, Seen<Instance>>,
+    ) -> BTreeMap<String, Seen<GuestReport>> {
+        let there = |host: &&HostRecord| matches!(instances.get(&host.name), Some(Seen::Present(_)));
+        let looks = transition.map(speakers).unwrap_or_default().into_iter().filter(there).map(|host| async move {
+            let place = Place::new(&host.project, &host.zone);
+            (host.name.clone(), self.sources.gce.guest_report(&place, &host.name).await)
+        });
+        join_all(looks).await.into_iter().collect()
+    }
+
+    async fn home(&self, previous: &NotebookStatus) -> Seen<Disk> {
+        match previous.home.as_ref().filter(|home| !home.claim) {
+            Some(home) => self.sources.gce.disk(&Place::new(&home.project, &home.zone), &home.disk).await,
+            None => Seen::Absent,
+        }
+    }
+
+    async fn pods(&self, subject: &Subject) -> Seen<Vec<PodSeen>> {
+        let api: Api<PodSeen> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
+        let query = ListParams::default().labels(&format!("{}={}", labels::UID, subject.uid));
+        match api.list(&query).await {
+            Ok(list) => Seen::Present(list.items),
+            Err(error) => Seen::Unknown(format!("the pods could not be listed: {error}")),
+        }
+    }
+
+    async fn claim_and_volume(&self, previous: &NotebookStatus, subject: &Subject) -> (Seen<ClaimSeen>, Seen<VolumeSeen>) {
+        let Some(home) = &previous.home else { return (Seen::Absent, Seen::Absent) };
+        let claims: Api<ClaimSeen> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
+        let claim = seen(claims.get_opt(&home.disk).await);
+        let volume = match (&claim, home.claim) {
+            (_, false) => Some(home.disk.clone()),
+            (Seen::Present(claim), true) => claim.volume.clone(),
+            (Seen::Absent | Seen::Unknown(_), true) => None,
+        };
+        let volumes: Api<VolumeSeen> = Api::all(self.sources.client.clone());
+        let volume = match volume {
+            Some(name) => seen(volumes.get_opt(&name).await),
+            None => Seen::Absent,
+        };
+        (claim, volume)
+    }
+}
+
+fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
+    match answer {
+        Ok(Some(thing)) => Seen::Present(thing),
+        Ok(None) => Seen::Absent,
+        Err(error) => Seen::Unknown(error.to_string()),
+    }
+}
+
+/// The VMs that a status names.
+fn hosts(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
+    let transition = previous.transition.as_ref();
+    previous
+        .host
+        .iter()
+        .chain(previous.former.iter().map(|former| &former.host))
+        .chain(transition.and_then(|transition| transition.from.as_ref()))
+        .chain(transition.and_then(|transition| transition.to.as_ref()))
+        .filter(|host| host.kind == HostKind::Vm)
+}
+
+/// The VMs to look at: those that the status names, and those that the last sweep found under the notebook's uid.
+fn places(
+    previous: &NotebookStatus,
+    subject: &Subject,
+    project: Option<&str>,
+    inventory: Option<&Inventory>,
+) -> BTreeMap<String, Place> {
+    let mut places: BTreeMap<String, Place> =
+        hosts(previous).map(|host| (host.name.clone(), Place::new(&host.project, &host.zone))).collect();
+    if let (Some(project), Some(inventory)) = (project, inventory) {
+        for instance in inventory.instances_of(&subject.uid) {
+            places.entry(instance.name.clone()).or_insert_with(|| Place::new(project, &instance.zone));
+        }
+    }
+    places
+}
+
+/// Whose guests have something to say in the present step.
+fn speakers(transition: &Transition) -> Vec<&HostRecord> {
+    let (from, to) = (transition.from.as_ref(), transition.to.as_ref());
+    let asked = match transition.step {
+        Step::Obtain | Step::Boot | Step::Prove | Step::TakeBack => to,
+        Step::LetGo | Step::ProveBack => from,
+        Step::Home
+        | Step::Move
+        | Step::Return
+        | Step::Abandon
+        | Step::Halt
+        | Step::Set
+        | Step::Resize
+        | Step::Grow
+        | Step::Release
+        | Step::Dispose => None,
+    };
+    asked.into_iter().filter(|host| host.kind == HostKind::Vm).collect()
+}
+
+/// Disks that an earlier notebook of the same namespace and name left in this cluster.
+fn kept(inventory: &Inventory, subject: &Subject) -> Vec<Disk> {
+    let wanted = [
+        (labels::GCE_CLUSTER, labels::gce_label_value(&subject.cluster)),
+        (labels::GCE_NAMESPACE, labels::gce_label_value(&subject.namespace)),
+        (labels::GCE_NAME, labels::gce_label_value(&subject.name)),
+        (labels::GCE_ROLE, "kept".to_owned()),
+    ];
+    inventory
+        .disks
+        .iter()
+        .filter(|(uid, _)| **uid != subject.uid)
+        .flat_map(|(_, disks)| disks)
+        .filter(|disk| wanted.iter().all(|(key, value)| disk.labels.get(*key) == Some(value)))
+        .cloned()
+        .collect()
+}

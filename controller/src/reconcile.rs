@@ -1,0 +1,143 @@
+//! One notebook, one look: resolve, observe, plan, execute, publish.
+
+mod publish;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::{Api, Client};
+use rehost_api::Notebook;
+
+use crate::clock::SharedClock;
+use crate::desired::{self, Facts, Resolution};
+use crate::execute::Executor;
+use crate::gce::catalogue::Catalogue;
+use crate::observe::{Observed, Observer};
+use crate::plan::{self, Memory, Plan, Situation};
+use crate::seen::Seen;
+use crate::status;
+use crate::watch::caches::Caches;
+use crate::watch::queue::Key;
+
+pub use publish::PublishError;
+
+/// How many plans one look may make: each records one step and goes on from what was stored.
+const PASSES: usize = 12;
+/// The pause after something that did not work and was not remembered by the cloud, in seconds; it doubles with each time.
+const RETRY_FIRST_S: i64 = 1;
+/// The longest such pause.
+const RETRY_MOST_S: i64 = 60;
+
+/// Everything that a look needs.
+#[derive(Clone)]
+pub struct Reconciler {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The watch caches.
+    pub caches: Arc<Caches>,
+    /// Facts of machine types, images and quotas.
+    pub catalogue: Arc<Catalogue>,
+    /// What is there.
+    pub observer: Observer,
+    /// What changes it.
+    pub executor: Executor,
+    /// The API server.
+    pub client: Client,
+    /// The time.
+    pub clock: SharedClock,
+}
+
+/// When to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// When something wakes the notebook.
+    WhenWoken,
+    /// Then at the latest.
+    At(Timestamp),
+    /// After a pause that grows with each failure in a row.
+    AfterFailure(String),
+}
+
+impl Reconciler {
+    /// Looks at one notebook, and does what is to be done now.
+    pub async fn reconcile(&self, key: &Key) -> Next {
+        match self.caches.notebook(&key.namespace, &key.name) {
+            Seen::Absent => Next::WhenWoken,
+            Seen::Unknown(why) => Next::AfterFailure(why),
+            Seen::Present(notebook) => {
+                let resolution = self.resolve(&notebook).await;
+                let observed = self.observer.at_rest(&notebook, &resolution.subject);
+                let plan = plan::plan(&resolution, &observed, self.clock.now());
+                if is_calm(&plan, &observed) && self.is_published(&resolution, &observed, &plan) {
+                    return plan.wake_at.map_or(Next::WhenWoken, Next::At);
+                }
+                self.act(key).await
+            }
+        }
+    }
+
+    /// Reads afresh, plans and acts, until there is nothing more to record.
+    async fn act(&self, key: &Key) -> Next {
+        let api: Api<Notebook> = Api::namespaced(self.client.clone(), &key.namespace);
+        let mut notebook = match api.get_opt(&key.name).await {
+            Ok(Some(notebook)) => notebook,
+            Ok(None) => return Next::WhenWoken,
+            Err(error) => return Next::AfterFailure(format!("the notebook could not be read: {error}")),
+        };
+        for _ in 0..PASSES {
+            let resolution = self.resolve(&notebook).await;
+            let project = resolution.wish.as_ref().ok().map(|desired| desired.home.project.clone());
+            let observed = self.observer.afresh(&notebook, &resolution.subject, project.as_deref()).await;
+            let plan = plan::plan(&resolution, &observed, self.clock.now());
+            let records = plan.memory != Memory::of(&observed.previous);
+            let version = notebook.metadata.resource_version.as_deref();
+            let outcome = self.executor.execute(&resolution.subject, &plan.actions, version).await;
+            if outcome.not_leading {
+                return Next::WhenWoken;
+            }
+            let status = status::status(&resolution, &observed, &plan, self.clock.now());
+            match self.publish(&notebook, status).await {
+                Ok(stored) => notebook = stored,
+                Err(PublishError::Gone) => return Next::WhenWoken,
+                Err(PublishError::Overtaken) => return Next::At(self.clock.now()),
+                Err(PublishError::Failed(words)) => return Next::AfterFailure(words),
+            }
+            self.executor.tell(&resolution.subject, &plan.notes, self.clock.now()).await;
+            if !outcome.failures.is_empty() {
+                return Next::AfterFailure(outcome.failures.join("; "));
+            }
+            if !records {
+                return self.next(&plan);
+            }
+        }
+        Next::At(self.clock.now())
+    }
+
+    fn next(&self, plan: &Plan) -> Next {
+        match plan.wake_at {
+            Some(at) => Next::At(at),
+            None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
+            None => Next::WhenWoken,
+        }
+    }
+
+    async fn resolve(&self, notebook: &Notebook) -> Resolution {
+        let class = self.caches.class(notebook.spec.class_name());
+        let namespace = notebook.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = self.caches.namespace(namespace);
+        let needs = desired::needs(notebook, &class);
+        let facts = Facts::gather(&self.catalogue, &needs).await;
+        desired::resolve(&self.cluster, notebook, &class, &namespace.map(Into::into), &facts)
+    }
+
+    /// The pause before the look after `failures` failures in a row.
+    #[must_use]
+    pub fn pause_s(failures: u32) -> i64 {
+        (RETRY_FIRST_S << failures.min(10)).min(RETRY_MOST_S)
+    }
+}
+
+/// Whether a plan from caches leaves nothing to do and nothing in doubt.
+fn is_calm(plan: &Plan, observed: &Observed) -> bool {
+    plan.is_quiet(observed) && !matches!(plan.situation, Situation::Unclear(_) | Situation::Changing { .. } | Situation::Deleting(_))
+}

@@ -1,0 +1,190 @@
+//! The running operator: watches, sweeps, operations and the workers that reconcile, while this process leads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::clock::SharedClock;
+use crate::execute::{Executor, MayAct, OnCall};
+use crate::gce::Gce;
+use crate::gce::catalogue::Catalogue;
+use crate::gce::operations::Operations;
+use crate::observe::{Observer, Sources};
+use crate::reconcile::{Next, Reconciler};
+use crate::watch::caches::{Caches, run_watches};
+use crate::watch::inventory::{Inventories, run_sweeps};
+use crate::watch::queue::{Key, Lane, Queue, QueueSettings, Ticket};
+
+/// What the operator is made of. The outer world comes in from outside, so that a test can be it.
+pub struct Wiring {
+    /// The cluster's name: part of every label.
+    pub cluster: String,
+    /// Who reports events.
+    pub identity: String,
+    /// The API server.
+    pub client: Client,
+    /// Compute Engine.
+    pub gce: Gce,
+    /// The time.
+    pub clock: SharedClock,
+    /// How many notebooks are reconciled at once.
+    pub concurrency: usize,
+    /// How often the inventory is swept, in seconds.
+    pub sweep_interval_s: u64,
+    /// Whether this process may act.
+    pub may_act: MayAct,
+    /// Told of every call to the cloud.
+    pub on_call: OnCall,
+    /// Told of every look: how it ended, and how many seconds it took.
+    pub on_reconcile: OnReconcile,
+}
+
+/// Told of every look: how it ended, and how many seconds it took.
+pub type OnReconcile = Arc<dyn Fn(&'static str, f64) + Send + Sync>;
+
+/// The parts of a running operator that others look at.
+#[derive(Clone)]
+pub struct Operator {
+    /// The watch caches.
+    pub caches: Arc<Caches>,
+    /// The wake queue.
+    pub queue: Arc<Queue>,
+    /// The latest sweeps.
+    pub inventories: Arc<Inventories>,
+    /// Operations in flight.
+    pub operations: Arc<Operations>,
+    reconciler: Arc<Reconciler>,
+    failures: Arc<Mutex<BTreeMap<Key, u32>>>,
+    clock: SharedClock,
+    client: Client,
+    gce: Gce,
+    cluster: String,
+    sweep_interval_s: u64,
+    on_reconcile: OnReconcile,
+}
+
+impl Operator {
+    /// Puts the parts together; nothing runs yet.
+    #[must_use]
+    pub fn new(wiring: Wiring) -> Self {
+        let Wiring { cluster, identity, client, gce, clock, concurrency, sweep_interval_s, may_act, on_call, on_reconcile } =
+            wiring;
+        let caches = Arc::new(Caches::new());
+        let queue = Arc::new(Queue::new(clock.clone(), QueueSettings { concurrency, ..QueueSettings::default() }));
+        let inventories = Arc::new(Inventories::new());
+        let operations = Arc::new(Operations::new());
+        let observer = Observer::new(Sources {
+            gce: gce.clone(),
+            operations: operations.clone(),
+            inventories: inventories.clone(),
+            client: client.clone(),
+            caches: caches.clone(),
+        });
+        let executor = Executor {
+            gce: gce.clone(),
+            operations: operations.clone(),
+            client: client.clone(),
+            clock: clock.clone(),
+            may_act,
+            on_call,
+            identity,
+        };
+        let reconciler = Reconciler {
+            cluster: cluster.clone(),
+            caches: caches.clone(),
+            catalogue: Arc::new(Catalogue::new(gce.clone(), clock.clone())),
+            observer,
+            executor,
+            client: client.clone(),
+            clock: clock.clone(),
+        };
+        Self {
+            caches,
+            queue,
+            inventories,
+            operations,
+            reconciler: Arc::new(reconciler),
+            failures: Arc::default(),
+            clock,
+            client,
+            gce,
+            cluster,
+            sweep_interval_s,
+            on_reconcile,
+        }
+    }
+
+    /// Watches, sweeps, polls and reconciles until it is dropped.
+    pub async fn run(&self) {
+        let woken = |uid: &str| {
+            if let Some(key) = self.caches.key_of(uid) {
+                self.queue.wake(key, Lane::Transition);
+            }
+        };
+        futures::join!(
+            run_watches(self.client.clone(), self.caches.clone(), self.queue.clone(), self.clock.clone()),
+            run_sweeps(
+                self.gce.clone(),
+                self.inventories.clone(),
+                self.caches.clone(),
+                self.queue.clone(),
+                self.clock.clone(),
+                self.sweep_interval_s,
+                self.cluster.clone(),
+            ),
+            self.operations.run(&self.gce, &self.clock, woken),
+            self.work(),
+        );
+    }
+
+    /// Takes one notebook after the other from the queue; each is looked at in a task of its own.
+    async fn work(&self) {
+        let mut looks = JoinSet::new();
+        loop {
+            let ticket = self.queue.next().await;
+            while looks.try_join_next().is_some() {}
+            let operator = self.clone();
+            let span = tracing::info_span!("reconcile", notebook = %format!("{}/{}", ticket.key.namespace, ticket.key.name));
+            looks.spawn(async move { operator.look(ticket).await }.instrument(span));
+        }
+    }
+
+    async fn look(&self, ticket: Ticket) {
+        let key = ticket.key.clone();
+        let began = self.clock.monotonic();
+        let next = self.reconciler.reconcile(&key).await;
+        let seconds = self.clock.monotonic().saturating_sub(began).as_secs_f64();
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let (outcome, again) = match next {
+            Next::WhenWoken => {
+                failures.remove(&key);
+                ("settled", None)
+            }
+            Next::At(at) => {
+                failures.remove(&key);
+                ("waits", Some(at))
+            }
+            Next::AfterFailure(why) => {
+                let count = failures.entry(key.clone()).or_default();
+                let pause_s = Reconciler::pause_s(*count);
+                *count = count.saturating_add(1);
+                tracing::warn!(notebook = %key.name, why, pause_s, "not done; tried again");
+                ("failed", Some(self.after(pause_s)))
+            }
+        };
+        drop(failures);
+        (self.on_reconcile)(outcome, seconds);
+        if let Some(at) = again {
+            self.queue.wake_at(key, Lane::Transition, at);
+        }
+        drop(ticket);
+    }
+
+    fn after(&self, seconds: i64) -> Timestamp {
+        self.clock.now() + SignedDuration::from_secs(seconds)
+    }
+}

@@ -1,0 +1,3 @@
+//! What wakes a notebook up.
+
+pub mod slim;
