@@ -6,6 +6,8 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use super::binaries::{self, BinariesError, Program};
+
 /// A kubectl that speaks as one user.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -58,6 +60,13 @@ pub enum CommandError {
 }
 
 impl Kubectl {
+    /// A kubectl that speaks to no cluster, for `kubectl kustomize`. It keeps its files in `directory`.
+    pub fn without_cluster(directory: &Path) -> Result<Self, BinariesError> {
+        let mut found = binaries::find_or_build(&[Program::Kubectl])?;
+        let program = found.remove(&Program::Kubectl).unwrap_or_else(|| PathBuf::from(Program::Kubectl.name()));
+        Ok(Self::new(program, PathBuf::from("/dev/null"), "", directory))
+    }
+
     pub(super) fn new(program: PathBuf, kubeconfig: PathBuf, context: &str, directory: &Path) -> Self {
         Self { program, kubeconfig, context: context.to_owned(), cache: directory.join("kubectl-cache") }
     }
