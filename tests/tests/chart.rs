@@ -131,9 +131,9 @@ async fn rights_have_no_wildcard_and_no_secret() {
         .collect();
     assert!(roles.len() >= 2, "there are roles to look at");
     for role in roles {
-        let rules = role["rules"].to_string();
-        assert!(!rules.contains('*'), "{role}");
-        assert!(!rules.contains("secrets"), "{role}");
+        let granted = role["rules"].to_string();
+        assert!(!granted.contains('*'), "{role}");
+        assert!(!granted.contains("secrets"), "{role}");
     }
 }
 

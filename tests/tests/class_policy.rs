@@ -1,6 +1,7 @@
 //! What a class does not allow is refused at admission: the chart's policy, on a real API server with the real
 //! definitions.
 #![allow(clippy::expect_used, reason = "a test ends where its world is not as it must be")]
+#![allow(clippy::needless_pass_by_value, reason = "what json! makes is given away, as in json! itself")]
 
 use rehost_tests::control_plane::helm::chart;
 use rehost_tests::control_plane::{ControlPlane, Kubectl, Settings};

@@ -69,7 +69,7 @@ impl Default for Settings {
             ],
             disabled_admission: vec!["ServiceAccount".to_owned(), "StorageObjectInUseProtection".to_owned()],
             arguments: Vec::new(),
-            ready_within: Duration::from_secs(120),
+            ready_within: Duration::from_mins(2),
         }
     }
 }
