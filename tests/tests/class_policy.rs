@@ -5,7 +5,7 @@
 
 use rehost_tests::control_plane::helm::chart;
 use rehost_tests::control_plane::{ControlPlane, Kubectl, Settings};
-use rehost_tests::manifests::NAMESPACE;
+use rehost_tests::manifests::{NAMESPACE, root};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -29,15 +29,15 @@ async fn plane() -> &'static ControlPlane {
             ] {
                 kubectl.output(arguments).await.expect("a namespace");
             }
-            wait_until_it_holds(&kubectl).await;
+            wait_until_it_holds(&kubectl, "team-a").await;
             plane
         })
         .await
 }
 
 /// The server learns of a policy and its parameters from watches of its own, some moments after they are made.
-async fn wait_until_it_holds(kubectl: &Kubectl) {
-    let refused = notebook("early", "team-a", json!({"host": {"vm": {"machineType": "z9-none-1"}}})).to_string();
+async fn wait_until_it_holds(kubectl: &Kubectl, namespace: &str) {
+    let refused = notebook("early", namespace, json!({"host": {"vm": {"machineType": "z9-none-1"}}})).to_string();
     for _ in 0..300 {
         let output = try_out(kubectl, &refused).await;
         if output.is_err_and(|refusal| refusal.contains("is not allowed by class")) {
@@ -212,6 +212,32 @@ async fn a_class_without_gpus_and_pods_allows_none() {
         }
         assert!(refusal.contains(says), "{host}: {refusal}");
     }
+}
+
+/// What the documentation shows works under the policy, and its class is one that the policy can read.
+#[tokio::test]
+async fn the_samples_are_allowed_by_their_own_class() {
+    let plane = ControlPlane::start(Settings::default()).await.expect("one of its own, since it has a class `default`");
+    let kubectl = plane.kubectl();
+    let chart = chart().display().to_string();
+    let arguments = ["install", "rehost", &chart, "-n", NAMESPACE, "--create-namespace", "--set", "cluster=test"];
+    plane.helm().expect("it is found or built").output(&arguments).await.expect("it installs");
+    let samples = root().join("config/samples").display().to_string();
+    // The namespace and the class first; the notebooks when the policy holds.
+    for established in ["notebooks.rehost.dev", "notebookclasses.rehost.dev"] {
+        let definition = format!("crd/{established}");
+        let wait = ["wait", "--for=condition=Established", "--timeout=30s", &definition];
+        kubectl.output(&wait).await.expect("it is served");
+    }
+    let folder = root().join("config/samples");
+    for file in ["namespace.yaml", "class.yaml"] {
+        let text = std::fs::read_to_string(folder.join(file)).expect("a sample");
+        kubectl.apply(&text).await.expect("the sample is right");
+    }
+    wait_until_it_holds(&kubectl, "team-a").await;
+    kubectl.output(&["apply", "--server-side", "-k", &samples]).await.expect("the policy allows the samples");
+    let notebooks = kubectl.json(&["get", "notebooks", "-n", "team-a"]).await.expect("they are there");
+    assert_eq!(notebooks["items"].as_array().map(Vec::len), Some(2));
 }
 
 /// An administrator takes away what a running notebook uses: it can be stopped and changed elsewhere, but nothing new
