@@ -1,1 +1,3 @@
-//! Placeholder until the first module lands.
+//! What stands in for the world in Rehost's tests.
+
+pub mod world;
