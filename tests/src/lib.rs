@@ -1,1 +1,3 @@
-//! Placeholder until the first module lands.
+//! Everything that stands in for the world, and every test that needs it.
+
+pub mod world;

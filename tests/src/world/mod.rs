@@ -1,0 +1,3 @@
+//! The simulated Compute Engine.
+
+pub mod catalogue;
