@@ -19,12 +19,13 @@ mod extract;
 pub use check::{Side, Violation, check, check_exchange, check_log, method_of};
 pub use extract::{Extract, Field, METHODS, Method, extract};
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
-static EXTRACT: OnceLock<Extract> = OnceLock::new();
+#[expect(clippy::expect_used, reason = "the file is a part of the program, and a test reads it")]
+static EXTRACT: LazyLock<Extract> =
+    LazyLock::new(|| serde_json::from_str(include_str!("discovery-extract.json")).expect("the extract is valid"));
 
 /// The extract that the tree keeps.
-#[expect(clippy::expect_used, reason = "the file is part of the program; a test reads it")]
 pub fn kept() -> &'static Extract {
-    EXTRACT.get_or_init(|| serde_json::from_str(include_str!("discovery-extract.json")).expect("the extract is valid"))
+    &EXTRACT
 }

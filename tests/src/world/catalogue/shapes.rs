@@ -72,9 +72,9 @@ impl MachineType {
 
     fn description(&self) -> String {
         let gb = f64::from(self.memory_mb) / 1024.0;
-        let gpus: String = self.accelerators.iter().map(|(gpu, count)| format!(", {count} {gpu}")).collect();
+        let gpus: Vec<String> = self.accelerators.iter().map(|(gpu, count)| format!(", {count} {gpu}")).collect();
         let shared = if self.shared_cpu { " (shared physical core)" } else { "" };
-        format!("{} vCPUs{shared}, {} GB RAM{gpus}", self.guest_cpus, (gb * 100.0).round() / 100.0)
+        format!("{} vCPUs{shared}, {} GB RAM{}", self.guest_cpus, (gb * 100.0).round() / 100.0, gpus.concat())
     }
 }
 
@@ -199,13 +199,13 @@ fn build(zone: &str, name: String, guest_cpus: u32, memory_mb: u32, gpus: Option
 }
 
 fn disks_max(series: &str, guest_cpus: u32, shared_cpu: bool) -> u32 {
+    if shared_cpu {
+        return 16;
+    }
     match (series, guest_cpus) {
-        _ if shared_cpu => 16,
-        ("n4", ..=8) => 16,
-        ("n4", _) => 32,
         ("c4" | "c4a", ..=2) => 8,
-        ("c4" | "c4a", ..=8) => 16,
-        ("c4" | "c4a", ..=48) => 32,
+        ("n4" | "c4" | "c4a", ..=8) => 16,
+        ("n4", _) | ("c4" | "c4a", ..=48) => 32,
         ("c4" | "c4a", ..=96) => 64,
         _ => 128,
     }

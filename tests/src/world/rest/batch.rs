@@ -108,6 +108,7 @@ fn part(text: &str) -> Option<Part> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
