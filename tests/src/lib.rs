@@ -1,3 +1,3 @@
-//! What stands in for the world in Rehost's tests.
+//! Everything that stands in for the world, and every test that needs it.
 
 pub mod world;
