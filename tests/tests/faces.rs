@@ -56,9 +56,10 @@ fn seen<T: Serialize>(result: Result<T, Error>) -> String {
     match result {
         Ok(model) => serde_json::to_string(&model).unwrap(),
         Err(error) => format!(
-            "http {:?}, status {:?}, payload {:?}, timeout {}, connect {}, io {}, transport {}, binding {}, {error}",
+            "http {:?}, status {}, payload {:?}, timeout {}, connect {}, io {}, transport {}, binding {}, {error}",
             error.http_status_code(),
-            error.status(),
+            // By way of JSON, as the details hold a map without an order.
+            serde_json::to_value(error.status()).unwrap(),
             error.http_payload(),
             error.is_timeout(),
             error.is_connect(),
@@ -123,6 +124,7 @@ async fn story(clients: &Clients, later: &Later) -> Vec<String> {
     tell!(on!(instances.get).set_instance("taxi"));
     tell!(on!(instances.get).set_instance("none"));
     tell!(on!(instances.get).set_instance(""));
+    tell!(on!(machine_types.get).set_machine_type("n1/standard"));
     tell!(
         on!(instances.attach_disk).set_instance("taxi").set_body(
             model::AttachedDisk::new().set_source(format!("zones/{ZONE}/disks/home")).set_device_name("home"),

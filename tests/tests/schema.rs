@@ -148,6 +148,7 @@ fn instances(driver: &mut Driver) {
         Some(json!({})),
     );
     driver.get(&vm, &[("fields", "name,disks(source,deviceName)")]);
+    assert!(driver.world.guest_attribute_set("us-central1-a", "vm", "rehost", "state", "serving"));
     driver.get(&format!("{vm}/getGuestAttributes"), &[("queryPath", "rehost/")]);
     driver.get(&format!("{vm}/serialPort"), &[("port", "1"), ("start", "0")]);
     let read = driver.get(&vm, &[]);
