@@ -170,7 +170,8 @@ impl World {
             link => self.disk_type_of(&format!("{field}.{}", named.disk_type), link, &place.at)?,
         };
         let mut shown = members(body);
-        for made_by_us in ["name", "sizeGb", "diskSizeGb", "diskName", "diskType", "params", "status", "users", "zone"] {
+        for made_by_us in ["name", "sizeGb", "diskSizeGb", "diskName", "diskType", "params", "status", "users", "zone"]
+        {
             shown.remove(made_by_us);
         }
         let path = format!("projects/{}/zones/{}/diskTypes/{disk_type}", self.settings.project, place.at);
@@ -284,8 +285,7 @@ impl World {
             (None, None) => Content::blank(),
         };
         let status = if source_snapshot.is_some() { DiskStatus::Restoring } else { DiskStatus::Creating };
-        let disk =
-            Disk { id, status, shown, disk_type, size_gb, users: Vec::new(), created_at: self.now, content };
+        let disk = Disk { id, status, shown, disk_type, size_gb, users: Vec::new(), created_at: self.now, content };
         self.disks.insert(place.clone(), disk);
         place
     }

@@ -272,7 +272,6 @@ impl World {
         }
     }
 
-
     /// Waits for the disk, or takes up the one that is there.
     fn guest_waits(&mut self, place: &Place, guest: &mut Guest) {
         if guest.phase != Phase::Standby
@@ -366,10 +365,9 @@ impl World {
     fn guest_serves(&mut self, place: &Place, guest: &mut Guest) {
         let failure = guest.faults.iter().find_map(|fault| match fault {
             GuestFault::ServeFails(failure) => Some(*failure),
-            GuestFault::BootNever
-            | GuestFault::StandbyNever
-            | GuestFault::ServeNever
-            | GuestFault::ReleaseNever => None,
+            GuestFault::BootNever | GuestFault::StandbyNever | GuestFault::ServeNever | GuestFault::ReleaseNever => {
+                None
+            }
         });
         if guest.fails(GuestFault::ServeNever) {
             return;
@@ -507,14 +505,7 @@ impl World {
         })
     }
 
-    fn report(
-        &mut self,
-        place: &Place,
-        guest: &Guest,
-        state: GuestState,
-        content_id: Option<String>,
-        message: &str,
-    ) {
+    fn report(&mut self, place: &Place, guest: &Guest, state: GuestState, content_id: Option<String>, message: &str) {
         let content_id = content_id.or_else(|| guest.mount.as_ref().map(|mount| mount.content_id.clone()));
         let nonce = guest.settings.as_ref().map(|settings| settings.nonce.clone()).unwrap_or_default();
         let report = GuestReport {

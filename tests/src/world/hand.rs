@@ -270,9 +270,5 @@ impl World {
 
 fn labels(shown: Option<&Value>) -> BTreeMap<String, String> {
     let members = shown.and_then(Value::as_object);
-    members
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect()
+    members.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

@@ -10,9 +10,9 @@ use super::compatibility::{check_accelerators, check_disk_type, check_maintenanc
 use super::disks::DiskOrder;
 use super::errors::Refusal;
 use super::instances::{Instance, InstanceStatus, accelerators_of, cpu_platform};
+use super::naming::{check_labels, check_metadata_items, check_name};
 use super::operations::{Effect, OperationId, Start};
 use super::route::{Call, Scope};
-use super::naming::{check_labels, check_metadata_items, check_name};
 use super::wire::{elements, fingerprint, flag, integer, last_part, members, reference, text};
 use super::{Place, World};
 
@@ -105,8 +105,7 @@ impl World {
         for wanted in elements(body, "guestAccelerators") {
             let kind = last_part(text(wanted, "acceleratorType"));
             if catalogue::accelerator_type(&machine.zone, kind).is_none() {
-                let path =
-                    format!("projects/{}/zones/{}/acceleratorTypes/{kind}", self.settings.project, machine.zone);
+                let path = format!("projects/{}/zones/{}/acceleratorTypes/{kind}", self.settings.project, machine.zone);
                 return Err(Refusal::not_found(&path));
             }
         }
@@ -134,7 +133,11 @@ impl World {
         for (index, disk) in wanted.iter().enumerate() {
             let field = format!("resource.disks[{index}]");
             if index > 0 && flag(disk, "boot") {
-                return Err(Refusal::invalid(&format!("{field}.boot"), "true", "Only the first disk can be a boot disk."));
+                return Err(Refusal::invalid(
+                    &format!("{field}.boot"),
+                    "true",
+                    "Only the first disk can be a boot disk.",
+                ));
             }
             let device = device_name(disk, index);
             if devices.contains(&device) {
@@ -234,10 +237,9 @@ impl World {
         for made_by_us in ["disks", "name", "params", "zone", "kind", "status"] {
             shown.remove(made_by_us);
         }
-        let link = self.links.link(&format!(
-            "projects/{}/zones/{}/machineTypes/{}",
-            self.settings.project, place.at, machine.name
-        ));
+        let link = self
+            .links
+            .link(&format!("projects/{}/zones/{}/machineTypes/{}", self.settings.project, place.at, machine.name));
         shown.insert("machineType".into(), link.into());
         shown.insert("cpuPlatform".into(), cpu_platform(machine).into());
         shown.insert("scheduling".into(), scheduling);

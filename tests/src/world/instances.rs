@@ -105,10 +105,9 @@ impl Instance {
     }
 
     pub(super) fn has_external_address(&self) -> bool {
-        self.shown
-            .get("networkInterfaces")
-            .and_then(Value::as_array)
-            .is_some_and(|interfaces| interfaces.iter().any(|interface| !elements(interface, "accessConfigs").is_empty()))
+        self.shown.get("networkInterfaces").and_then(Value::as_array).is_some_and(|interfaces| {
+            interfaces.iter().any(|interface| !elements(interface, "accessConfigs").is_empty())
+        })
     }
 
     /// A metadata value.

@@ -47,7 +47,9 @@ mod lifecycle;
 mod listing;
 mod mask;
 mod metadata;
+mod naming;
 mod operations;
+mod policies;
 mod quota;
 mod reads;
 pub mod rest;
@@ -57,8 +59,6 @@ pub mod sdk;
 mod serve;
 mod sets;
 mod snapshots;
-mod naming;
-mod policies;
 #[cfg(test)]
 mod tests;
 mod times;

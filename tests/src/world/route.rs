@@ -7,8 +7,20 @@ use super::wire::{Method, Request};
 
 /// Query parameters that every method knows.
 const STANDARD: &[&str] = &[
-    "$.xgafv", "$alt", "$apiVersion", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint",
-    "quotaUser", "uploadType", "upload_protocol", "userIp",
+    "$.xgafv",
+    "$alt",
+    "$apiVersion",
+    "access_token",
+    "alt",
+    "callback",
+    "fields",
+    "key",
+    "oauth_token",
+    "prettyPrint",
+    "quotaUser",
+    "uploadType",
+    "upload_protocol",
+    "userIp",
 ];
 /// Query parameters of every list. `returnPartialSuccess` stands only in the descriptions of the newest discovery
 /// document, and in the parameters of the older ones; the API takes it.
@@ -228,7 +240,9 @@ impl Call {
                 || (matches!(sort, Sort::List | Sort::Aggregate) && LISTS.contains(&name))
                 || (sort == Sort::Aggregate && AGGREGATES.contains(&name));
             if !known {
-                let message = format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. Field '{name}' could not be found in request message.");
+                let message = format!(
+                    "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. Field '{name}' could not be found in request message."
+                );
                 return Err(Refusal::new(400, "invalid", message));
             }
         }

@@ -52,7 +52,8 @@ impl World {
         let machine = self.machine_of("resource.machineType", text(&call.body, "machineType"), &place.at)?;
         check_in_place(&instance.machine, &machine)?;
         if instance.attachments.iter().any(|one| one.local) {
-            let message = "Invalid resource usage: 'The machine type of an instance with local SSD cannot be changed.'.";
+            let message =
+                "Invalid resource usage: 'The machine type of an instance with local SSD cannot be changed.'.";
             return Err(Refusal::new(400, "invalidResourceUsage", message));
         }
         if instance.machine.accelerators.is_empty() {
