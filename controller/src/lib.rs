@@ -1,1 +1,5 @@
-//! Placeholder until the first module lands.
+//! The operator: looks at notebooks and the world, plans, and carries plans out.
+
+pub mod clock;
+pub mod gce;
+pub mod seen;

@@ -1,3 +1,5 @@
-//! Everything that stands in for the world: simulated clouds and clusters, oracles, and the tests that need them.
+//! Everything that stands in for the world around the controller, and what runs the real thing where it can be had.
 
+pub mod control_plane;
 pub mod kube;
+pub mod manifests;

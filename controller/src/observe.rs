@@ -1,0 +1,50 @@
+//! What is there: caches at rest, fresh reads before anything is done.
+
+mod look;
+
+use std::collections::BTreeMap;
+
+use rehost_api::guest::GuestReport;
+use rehost_api::status::NotebookStatus;
+use uuid::Uuid;
+
+pub use look::{Observer, Sources};
+
+use crate::gce::model::{Disk, Instance};
+use crate::gce::operations::OperationState;
+use crate::seen::Seen;
+use crate::watch::slim::{AttachmentSeen, ClaimSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
+
+/// Everything about one notebook that a plan is made from.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The status as stored: the planner's memory, and what server-side apply must send again.
+    pub previous: NotebookStatus,
+    /// Whether what follows was read for this plan. What comes from caches is only a suspicion.
+    pub fresh: bool,
+    /// What is known of the operations of this notebook, by request id. Taken **before** the reads below: an operation that
+    /// is done here has its effect there.
+    pub operations: BTreeMap<Uuid, OperationState>,
+    /// The VMs by name: those that the memory names, and those that carry the notebook's uid.
+    pub instances: BTreeMap<String, Seen<Instance>>,
+    /// What the guests of those VMs last reported. Read only when a transition asks for it.
+    pub reports: BTreeMap<String, Seen<GuestReport>>,
+    /// The home disk that the memory names.
+    pub home: Seen<Disk>,
+    /// Disks that carry the notebook's uid, the home among them.
+    pub own_disks: Vec<Disk>,
+    /// Disks that an earlier notebook of the same name in the same namespace left.
+    pub kept_disks: Vec<Disk>,
+    /// The notebook's pods, placeholders among them.
+    pub pods: Seen<Vec<PodSeen>>,
+    /// Its Service.
+    pub service: Seen<ServiceSeen>,
+    /// Its EndpointSlice.
+    pub slice: Seen<SliceSeen>,
+    /// The PersistentVolume of its home.
+    pub volume: Seen<VolumeSeen>,
+    /// The claim on its home.
+    pub claim: Seen<ClaimSeen>,
+    /// The attachments of that volume.
+    pub attachments: Seen<Vec<AttachmentSeen>>,
+}

@@ -1,0 +1,219 @@
+//! A host where there is none (Create), and the stopped host started (Start).
+
+use rehost_api::conditions::Reason;
+use rehost_api::guest::GuestRole;
+use rehost_api::status::{HostKind, HostRecord, Step};
+
+use super::bounds::{SERVE_S, STANDBY_S};
+use super::pod::placeholder_of;
+use super::{Failure, Planner, Progress, Weight};
+use crate::seen::Seen;
+
+impl Planner<'_> {
+    pub(super) fn create_step(&mut self) {
+        let Some(transition) = self.memory.transition.clone() else { return };
+        let Some(to) = transition.to else { return };
+        match transition.step {
+            Step::Home => match self.home_made() {
+                Progress::Done => self.advance(Step::Boot),
+                Progress::Busy => {}
+                Progress::Failed(failure) => self.create_failed(failure),
+            },
+            Step::Boot => {
+                if self.wish_has_changed(&to) {
+                    return self.turn_back(Step::Abandon, &Failure::superseded());
+                }
+                let progress = match to.kind {
+                    HostKind::Vm => self.vm_obtained(&to, true),
+                    HostKind::Pod => self.pod_made(&to, None),
+                };
+                match progress {
+                    Progress::Done => self.advance(Step::Prove),
+                    Progress::Busy if self.overdue(STANDBY_S) => self.create_failed(Failure::too_late(&to, STANDBY_S)),
+                    Progress::Busy => {}
+                    Progress::Failed(failure) => self.create_failed(failure),
+                }
+            }
+            Step::Prove => {
+                if self.wish_has_changed(&to) {
+                    return self.turn_back(Step::Abandon, &Failure::superseded());
+                }
+                match self.serving(&to) {
+                    Progress::Done => {
+                        self.settle_on(&to);
+                        self.succeed();
+                    }
+                    Progress::Busy if self.overdue(STANDBY_S) => self.create_failed(Failure::too_late(&to, STANDBY_S)),
+                    Progress::Busy => {}
+                    Progress::Failed(failure) => self.create_failed(failure),
+                }
+            }
+            Step::Abandon => self.abandon_step(&to),
+            Step::Obtain
+            | Step::LetGo
+            | Step::Move
+            | Step::TakeBack
+            | Step::Return
+            | Step::ProveBack
+            | Step::Halt
+            | Step::Set
+            | Step::Resize
+            | Step::Grow
+            | Step::Release
+            | Step::Dispose => self.lost_step(),
+        }
+    }
+
+    fn create_failed(&mut self, failure: Failure) {
+        if let Some(failure) = self.again_or(failure) {
+            self.turn_back(Step::Abandon, &failure);
+        }
+    }
+
+    /// The host that is not wanted any more, or failed, is removed; then the transition ends.
+    pub(super) fn abandon_step(&mut self, to: &HostRecord) {
+        self.waiting_for(format!("{} is being removed", to.name));
+        let gone = match to.kind {
+            HostKind::Vm => self.vm_deleted(to),
+            HostKind::Pod => match (self.pod_gone(&to.name), self.pod_gone(&placeholder_of(to))) {
+                (Progress::Done, Progress::Done) => Progress::Done,
+                _ => Progress::Busy,
+            },
+        };
+        match gone {
+            Progress::Done => self.abandoned(),
+            Progress::Busy => {}
+            Progress::Failed(failure) => {
+                // What cannot be removed is not forgotten either: the next attempt comes, with its pause, until it is gone.
+                if let Some(failure) = self.again_or(failure) {
+                    self.note(true, failure.reason, failure.message.clone());
+                    let now = self.now;
+                    if let Some(transition) = &mut self.memory.transition {
+                        transition.attempt += 1;
+                        transition.not_before = Some(now + jiff::SignedDuration::from_secs(60));
+                    }
+                }
+            }
+        }
+    }
+
+    fn abandoned(&mut self) {
+        let reason = self.memory.transition.as_ref().and_then(|transition| transition.reason.clone());
+        match reason {
+            Some(reason) if reason.reason != Reason::Superseded.to_string() => {
+                let failure = Failure::recorded(&reason);
+                self.give_up(&failure);
+            }
+            Some(_) | None => {
+                self.memory.transition = None;
+                self.look_again_in(0.0);
+            }
+        }
+    }
+
+    pub(super) fn start_step(&mut self) {
+        let Some(transition) = self.memory.transition.clone() else { return };
+        let Some(to) = transition.to else { return };
+        match transition.step {
+            Step::Boot => match self.vm_booted(&to) {
+                Progress::Done => self.advance(Step::Prove),
+                Progress::Busy if self.overdue(STANDBY_S) => self.start_failed(Failure::too_late(&to, STANDBY_S)),
+                Progress::Busy => {}
+                Progress::Failed(failure) => self.start_failed(failure),
+            },
+            Step::Prove => match self.serving(&to) {
+                Progress::Done => {
+                    self.settle_on(&to);
+                    self.succeed();
+                }
+                Progress::Busy if self.overdue(SERVE_S) => self.start_failed(Failure::too_late(&to, SERVE_S)),
+                Progress::Busy => {}
+                Progress::Failed(failure) => self.start_failed(failure),
+            },
+            Step::Home
+            | Step::Obtain
+            | Step::LetGo
+            | Step::Move
+            | Step::TakeBack
+            | Step::Return
+            | Step::ProveBack
+            | Step::Abandon
+            | Step::Halt
+            | Step::Set
+            | Step::Resize
+            | Step::Grow
+            | Step::Release
+            | Step::Dispose => self.lost_step(),
+        }
+    }
+
+    fn start_failed(&mut self, failure: Failure) {
+        if let Some(failure) = self.again_or(failure) {
+            self.note(true, failure.reason, failure.message.clone());
+            self.give_up(&failure);
+        }
+    }
+
+    /// The stopped VM has the home, is told to serve from it, and runs.
+    pub(super) fn vm_booted(&mut self, host: &HostRecord) -> Progress {
+        let Seen::Present(instance) = self.instance(&host.name) else { return self.vm_started(host) };
+        if self.is_ours(&instance.labels) && instance.attachment(&self.home_name()).is_none() {
+            match self.home_attached(host) {
+                Progress::Done => {}
+                other => return other,
+            }
+        }
+        let told = instance
+            .settings
+            .as_ref()
+            .is_some_and(|settings| settings.role == GuestRole::Serve && settings.nonce == host.nonce);
+        if self.is_ours(&instance.labels) && !told {
+            return self.set_settings("serve", host, &instance, GuestRole::Serve, &host.nonce);
+        }
+        self.vm_started(host)
+    }
+
+    /// Whether the host under way is not what is wished for any more: the person's last word counts.
+    pub(super) fn wish_has_changed(&self, to: &HostRecord) -> bool {
+        let Some(desired) = self.wish() else { return false };
+        let candidate = self.memory.transition.as_ref().map_or(0, |transition| transition.candidate);
+        let stop = desired.power == crate::desired::Power::Stopped;
+        let last_shape = self.memory.host.as_ref().is_some_and(|host| host.last_shape == to.last_shape);
+        stop || !(last_shape || desired.host.candidate(candidate).is_some_and(|shape| *shape == to.last_shape))
+    }
+
+    /// A transition in a step that its kind does not have: only a hand-edited status says so. It is ended, and planned again.
+    pub(super) fn lost_step(&mut self) {
+        self.memory.transition = None;
+        self.look_again_in(0.0);
+    }
+}
+
+impl Failure {
+    /// The person changed the wish meanwhile.
+    pub(super) fn superseded() -> Self {
+        Self { reason: Reason::Superseded, message: "another host is wished for now".to_owned(), weight: Weight::Passing }
+    }
+
+    pub(super) fn too_late(host: &HostRecord, bound_s: i64) -> Self {
+        Self {
+            reason: Reason::HostFailed,
+            message: format!("{} did not come up in {bound_s} s", host.name),
+            weight: Weight::Host,
+        }
+    }
+
+    /// The failure that a transition was turned back for.
+    pub(super) fn recorded(reason: &rehost_api::status::TransitionReason) -> Self {
+        let known = Reason::parse(&reason.reason).unwrap_or(Reason::HostFailed);
+        let weight = match known {
+            Reason::Stockout | Reason::QuotaExceeded | Reason::IpSpaceExhausted => Weight::Capacity,
+            Reason::Superseded | Reason::RateLimited => Weight::Passing,
+            Reason::PermissionDenied | Reason::ContentMismatch | Reason::HomeMissing | Reason::NotOurs | Reason::Refused => {
+                Weight::Person
+            }
+            _ => Weight::Host,
+        };
+        Self { reason: known, message: reason.message.clone(), weight }
+    }
+}

@@ -1,0 +1,207 @@
+//! Sub-goals around a pod: its place kept, made, ready, gone.
+
+use std::collections::BTreeMap;
+
+use rehost_api::conditions::Reason;
+use rehost_api::shape::HostShape;
+use rehost_api::status::{HostKind, HostRecord};
+
+use super::action::{KubeChange, PodPlan, Reach};
+use super::bounds::{POLL_SLOW_S, SCHEDULE_S};
+use super::{Action, Failure, Planner, Progress, Weight};
+use crate::seen::Seen;
+use crate::watch::slim::{PodPhase, PodRole, PodSeen, Scheduled};
+
+/// The name of the placeholder that keeps a pod's place.
+pub(super) fn placeholder_of(host: &HostRecord) -> String {
+    format!("{}-place", host.name)
+}
+
+impl Planner<'_> {
+    pub(super) fn pod(&self, name: &str) -> Seen<PodSeen> {
+        match &self.observed.pods {
+            Seen::Present(pods) => pods.iter().find(|pod| pod.name == name).cloned().map_or(Seen::Absent, Seen::Present),
+            Seen::Absent => Seen::Absent,
+            Seen::Unknown(why) => Seen::Unknown(why.clone()),
+        }
+    }
+
+    /// A place for the pod: a placeholder with the same requests, node choice and image runs.
+    pub(super) fn place_kept(&mut self, host: &HostRecord, node: Option<String>) -> Progress {
+        let name = placeholder_of(host);
+        self.waiting_for(format!("a place for {} is being found in the cluster", host.shape));
+        self.look_again_in(POLL_SLOW_S);
+        match self.pod(&name) {
+            Seen::Unknown(_) => Progress::Busy,
+            Seen::Absent => {
+                self.create_pod(host, PodRole::Placeholder, name, node);
+                Progress::Busy
+            }
+            Seen::Present(pod) => match pod.phase {
+                PodPhase::Running if pod.ready && !pod.deleting => Progress::Done,
+                PodPhase::Failed | PodPhase::Succeeded => Progress::Failed(Failure {
+                    reason: Reason::HostFailed,
+                    message: format!("the place for {} was lost again", host.shape),
+                    weight: Weight::Host,
+                }),
+                PodPhase::Pending | PodPhase::Running | PodPhase::Unknown => self.patience(host, &pod),
+            },
+        }
+    }
+
+    /// A pod that finds no node in its time has met a stockout of the cluster.
+    fn patience(&mut self, host: &HostRecord, pod: &PodSeen) -> Progress {
+        if let Scheduled::No { message, .. } = &pod.scheduled {
+            self.waiting_for(format!("no node takes {} yet: {message}", host.shape));
+        } else if let Some(waiting) = &pod.waiting {
+            self.waiting_for(format!("{}: {} {}", host.shape, waiting.reason, waiting.message));
+        }
+        if !self.overdue(SCHEDULE_S) {
+            return Progress::Busy;
+        }
+        Progress::Failed(match &pod.scheduled {
+            Scheduled::No { message, .. } => Failure {
+                reason: Reason::Stockout,
+                message: format!("no node of the cluster took {} in {SCHEDULE_S} s: {message}", host.shape),
+                weight: Weight::Capacity,
+            },
+            Scheduled::Yes | Scheduled::Unknown => Failure {
+                reason: Reason::HostFailed,
+                message: match &pod.waiting {
+                    Some(waiting) => format!("{} did not start in {SCHEDULE_S} s: {} {}", host.name, waiting.reason, waiting.message),
+                    None => format!("{} did not start in {SCHEDULE_S} s", host.name),
+                },
+                weight: Weight::Host,
+            },
+        })
+    }
+
+    /// The pod itself exists, on that node.
+    pub(super) fn pod_made(&mut self, host: &HostRecord, node: Option<String>) -> Progress {
+        match self.pod(&host.name) {
+            Seen::Unknown(_) => Progress::Busy,
+            Seen::Present(pod) if pod.deleting => {
+                self.look_again_in(POLL_SLOW_S);
+                Progress::Busy
+            }
+            Seen::Present(_) => Progress::Done,
+            Seen::Absent => {
+                if self.volume_and_claim() {
+                    self.create_pod(host, PodRole::Host, host.name.clone(), node);
+                    self.look_again_in(POLL_SLOW_S);
+                }
+                Progress::Busy
+            }
+        }
+    }
+
+    fn create_pod(&mut self, host: &HostRecord, role: PodRole, name: String, node: Option<String>) {
+        let HostShape::Pod(shape) = &host.last_shape else { return };
+        let home = self.memory.home.as_ref();
+        let families = self.wish().map(|desired| desired.home.families.clone()).unwrap_or_default();
+        let reach = home.filter(|home| !home.claim).map(|home| Reach { zone: home.zone.clone(), families });
+        let transition = self.memory.transition.as_ref().map(|transition| transition.id.clone()).unwrap_or_default();
+        let plan = PodPlan {
+            name,
+            role,
+            shape: shape.clone(),
+            claim: (role == PodRole::Host).then(|| self.home_name()),
+            node,
+            reach,
+            labels: BTreeMap::from([(rehost_api::labels::TRANSITION.to_owned(), transition)]),
+        };
+        self.actions.push(Action::Kube(KubeChange::CreatePod(Box::new(plan))));
+    }
+
+    /// The pod is ready: its readiness probe asks Jupyter itself.
+    pub(super) fn pod_serving(&mut self, host: &HostRecord) -> Progress {
+        self.look_again_in(POLL_SLOW_S);
+        self.waiting_for(format!("the pod with {} starts", host.shape));
+        match self.pod(&host.name) {
+            Seen::Unknown(_) => Progress::Busy,
+            Seen::Absent => Progress::Failed(Failure {
+                reason: Reason::HostFailed,
+                message: format!("the pod {} is not there any more", host.name),
+                weight: Weight::Host,
+            }),
+            Seen::Present(pod) if pod.ready && !pod.deleting => Progress::Done,
+            Seen::Present(pod) => match pod.phase {
+                PodPhase::Failed | PodPhase::Succeeded => Progress::Failed(Failure {
+                    reason: Reason::HostFailed,
+                    message: format!("the pod {} ended", host.name),
+                    weight: Weight::Host,
+                }),
+                PodPhase::Pending | PodPhase::Running | PodPhase::Unknown => self.patience(host, &pod),
+            },
+        }
+    }
+
+    /// The pod, its placeholder too if asked, is gone.
+    pub(super) fn pod_gone(&mut self, name: &str) -> Progress {
+        match self.pod(name) {
+            Seen::Absent => Progress::Done,
+            Seen::Unknown(_) => Progress::Busy,
+            Seen::Present(pod) => {
+                self.waiting_for(format!("the pod {name} ends"));
+                if !pod.deleting {
+                    self.actions.push(Action::Kube(KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }));
+                }
+                self.look_again_in(POLL_SLOW_S);
+                Progress::Busy
+            }
+        }
+    }
+
+    /// Pods of ours that nothing in the memory accounts for are removed: a placeholder whose change is over, a pod of a change that
+    /// was given up.
+    pub(super) fn sweep_pods(&mut self) {
+        let Seen::Present(pods) = &self.observed.pods else { return };
+        let mut wanted: Vec<String> = Vec::new();
+        if let Some(host) = &self.memory.host {
+            wanted.push(host.name.clone());
+        }
+        if let Some(transition) = &self.memory.transition {
+            for host in transition.from.iter().chain(&transition.to) {
+                wanted.extend([host.name.clone(), placeholder_of(host)]);
+            }
+        }
+        let stray: Vec<_> = pods
+            .iter()
+            .filter(|pod| !pod.deleting && !wanted.contains(&pod.name))
+            .map(|pod| KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
+            .collect();
+        self.actions.extend(stray.into_iter().map(Action::Kube));
+    }
+
+    /// What the memory says of a pod that has just proved itself.
+    pub(super) fn proven_pod(&self, host: &HostRecord) -> HostRecord {
+        let mut host = host.clone();
+        if let Seen::Present(pod) = self.pod(&host.name) {
+            host.address = pod.address.map(|address| address.to_string());
+            host.node.clone_from(&pod.node);
+        }
+        host.serving_since = Some(self.now);
+        host
+    }
+
+    /// The host serves, whatever its kind.
+    pub(super) fn serving(&mut self, host: &HostRecord) -> Progress {
+        match host.kind {
+            HostKind::Vm => self.vm_serving(host),
+            HostKind::Pod => self.pod_serving(host),
+        }
+    }
+
+    /// The host is recorded as the one that has the home, and serves.
+    pub(super) fn settle_on(&mut self, host: &HostRecord) {
+        let proven = match host.kind {
+            HostKind::Vm => self.proven(host),
+            HostKind::Pod => self.proven_pod(host),
+        };
+        self.note(false, Reason::AsDeclared, format!("Jupyter answers on {}.", proven.shape));
+        self.memory.host = Some(proven);
+        if let Some(home) = &mut self.memory.home {
+            home.formatted = true;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A lost memory, made again from labels: the disk and the hosts say whose they are and which transition made them.
+
+use rehost_api::labels;
+use rehost_api::shape::HostShape;
+use rehost_api::status::{FormerHost, HomeRecord, HostRecord};
+
+use super::Planner;
+use crate::gce::model::{Disk, Instance};
+use crate::seen::Seen;
+
+impl Planner<'_> {
+    /// Only where nothing at all is remembered, and the cloud has a disk that carries this notebook's uid.
+    pub(super) fn rebuild_lost_memory(&mut self) {
+        let blank = self.memory.home.is_none() && self.memory.host.is_none() && self.memory.transition.is_none();
+        if !blank {
+            return;
+        }
+        let Some(disk) = self
+            .observed
+            .own_disks
+            .iter()
+            .filter(|disk| self.is_ours(&disk.labels) && disk.labels.get(labels::GCE_ROLE).is_some_and(|role| role != "boot"))
+            .max_by_key(|disk| number_of(disk.labels.get(labels::GCE_TRANSITION)))
+        else {
+            return;
+        };
+        let project = self.wish().map(|desired| desired.home.project.clone()).unwrap_or_default();
+        let instances: Vec<Instance> =
+            self.observed.instances.values().filter_map(Seen::present).filter(|instance| self.is_ours(&instance.labels)).cloned().collect();
+        let numbers = instances.iter().map(|instance| number_of(instance.labels.get(labels::GCE_TRANSITION)));
+        self.memory.last_transition = numbers.chain([number_of(disk.labels.get(labels::GCE_TRANSITION))]).max().unwrap_or(0);
+        self.memory.home = Some(self.home_of(disk, &project, !instances.is_empty()));
+        let template = self.wish().map(|desired| desired.host.shape.clone());
+        for instance in &instances {
+            let Some(record) = template.as_ref().map(|shape| self.record_of(instance, shape, &project)) else { continue };
+            if instance.attachment(&disk.name).is_some() {
+                self.memory.host = Some(record);
+            } else if self.memory.former.is_none() {
+                self.memory.former =
+                    Some(FormerHost { host: record, keep_until: self.now, attempt: 1, not_before: None });
+            }
+        }
+    }
+
+    fn home_of(&self, disk: &Disk, project: &str, has_been_used: bool) -> HomeRecord {
+        let derived = labels::content_id(&self.resolution.subject.uid).to_string();
+        HomeRecord {
+            disk: disk.name.clone(),
+            id: Some(disk.id.to_string()),
+            content_id: disk.labels.get(labels::GCE_CONTENT).cloned().unwrap_or(derived),
+            // A disk that a host was ever made for may have content: it is not formatted again.
+            formatted: has_been_used,
+            size_gb: i64::try_from(disk.size_gb).unwrap_or(i64::MAX),
+            disk_type: disk.disk_type.clone(),
+            project: project.to_owned(),
+            zone: disk.zone.clone(),
+            claim: false,
+        }
+    }
+
+    /// What can be told of a host from the machine itself; the rest is as wished for.
+    fn record_of(&self, instance: &Instance, wished: &HostShape, project: &str) -> HostRecord {
+        let mut shape = wished.clone();
+        if let HostShape::Vm(vm) = &mut shape {
+            vm.machine_type.clone_from(&instance.machine_type);
+        }
+        let transition = instance.labels.get(labels::GCE_TRANSITION).cloned().unwrap_or_default();
+        let mut record = self.host_of_shape(&shape, &transition, 1);
+        record.kind = rehost_api::status::HostKind::Vm;
+        record.name.clone_from(&instance.name);
+        record.zone.clone_from(&instance.zone);
+        project.clone_into(&mut record.project);
+        if let Some(settings) = &instance.settings {
+            record.nonce.clone_from(&settings.nonce);
+        }
+        record
+    }
+}
+
+fn number_of(transition: Option<&String>) -> i64 {
+    transition.and_then(|id| id.strip_prefix('t')).and_then(|number| number.parse().ok()).unwrap_or(0)
+}

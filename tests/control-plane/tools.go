@@ -1,0 +1,10 @@
+//go:build tools
+
+// Package controlplane pins the programs that the tests build from their modules.
+package controlplane
+
+import (
+	_ "go.etcd.io/etcd/server/v3"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kubectl"
+)
