@@ -1,5 +1,6 @@
 //! Everything that stands in for the world around the controller, and what runs the real thing where it can be had.
 
 pub mod control_plane;
+pub mod kube;
 pub mod manifests;
 pub mod world;

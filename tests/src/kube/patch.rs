@@ -1,0 +1,241 @@
+//! JSON patch (RFC 6902), merge patch (RFC 7396), and strategic merge patch for built-in kinds.
+
+use serde_json::{Map, Value};
+
+use super::refusal::Refusal;
+use super::schema::Type;
+
+/// Applies a merge patch.
+pub fn merge_patch(target: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(object) = target.as_object_mut() else { return };
+    for (key, change) in changes {
+        if change.is_null() {
+            object.remove(key);
+        } else {
+            merge_patch(object.entry(key.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
+/// The real server's answer to a JSON patch that does not fit: it keeps the cause to itself.
+fn unprocessable() -> Refusal {
+    Refusal {
+        code: 422,
+        reason: "Invalid".to_owned(),
+        message: "the server rejected our request due to an error in our request".to_owned(),
+        details: Some(Value::Object(Map::new())),
+    }
+}
+
+/// Applies a JSON patch, all of it or nothing.
+pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Refusal> {
+    let Value::Array(operations) = patch else {
+        return Err(Refusal::bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+        ));
+    };
+    let mut work = target.clone();
+    for operation in operations {
+        apply_operation(&mut work, operation).ok_or_else(unprocessable)?;
+    }
+    *target = work;
+    Ok(())
+}
+
+fn apply_operation(target: &mut Value, operation: &Value) -> Option<()> {
+    let path = operation["path"].as_str()?;
+    match operation["op"].as_str()? {
+        "add" => insert(target, path, operation.get("value")?.clone()),
+        "remove" => take(target, path).map(drop),
+        "replace" => {
+            let value = operation.get("value")?.clone();
+            *target.pointer_mut(path)? = value;
+            Some(())
+        }
+        "move" => {
+            let value = take(target, operation["from"].as_str()?)?;
+            insert(target, path, value)
+        }
+        "copy" => {
+            let value = target.pointer(operation["from"].as_str()?)?.clone();
+            insert(target, path, value)
+        }
+        "test" => {
+            let wanted = operation.get("value").unwrap_or(&Value::Null);
+            let found = target.pointer(path).unwrap_or(&Value::Null);
+            super::typed::equal(found, wanted).then_some(())
+        }
+        _ => None,
+    }
+}
+
+fn split(path: &str) -> Option<(&str, String)> {
+    let (parent, last) = path.rsplit_once('/')?;
+    Some((parent, last.replace("~1", "/").replace("~0", "~")))
+}
+
+fn insert(target: &mut Value, path: &str, value: Value) -> Option<()> {
+    if path.is_empty() {
+        *target = value;
+        return Some(());
+    }
+    let (parent, last) = split(path)?;
+    match target.pointer_mut(parent)? {
+        Value::Object(object) => {
+            object.insert(last, value);
+        }
+        Value::Array(list) if last == "-" => list.push(value),
+        Value::Array(list) => {
+            let index: usize = last.parse().ok().filter(|index| *index <= list.len())?;
+            list.insert(index, value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn take(target: &mut Value, path: &str) -> Option<Value> {
+    let (parent, last) = split(path)?;
+    match target.pointer_mut(parent)? {
+        Value::Object(object) => object.remove(&last),
+        Value::Array(list) => {
+            let index: usize = last.parse().ok().filter(|index| *index < list.len())?;
+            Some(list.remove(index))
+        }
+        _ => None,
+    }
+}
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN: &str = "$retainKeys";
+const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
+const ORDER: &str = "$setElementOrder/";
+
+/// Applies a strategic merge patch.
+pub fn strategic(target: &mut Value, patch: &Value, schema: &Type) {
+    let Value::Object(changes) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(object) = target.as_object_mut() else { return };
+    match changes.get(DIRECTIVE).and_then(Value::as_str) {
+        Some("replace") => {
+            *object =
+                changes.iter().filter(|(key, _)| *key != DIRECTIVE).map(|(k, v)| (k.clone(), v.clone())).collect();
+            return;
+        }
+        Some("delete") => {
+            object.clear();
+            return;
+        }
+        _ => {}
+    }
+    if let Some(Value::Array(kept)) = changes.get(RETAIN) {
+        object.retain(|key, _| kept.iter().any(|name| name == key));
+    }
+    for (key, change) in changes {
+        if let Some(list) = key.strip_prefix(DELETE_FROM) {
+            delete_scalars(object.get_mut(list), change);
+        } else if key.starts_with('$') {
+            continue;
+        } else if change.is_null() {
+            object.remove(key);
+        } else {
+            let field = schema.field(key).unwrap_or(Type::Deduced);
+            strategic_field(object, key, change, &field);
+        }
+    }
+    for (key, order) in changes {
+        if let Some(list) = key.strip_prefix(ORDER) {
+            let field = schema.field(list).unwrap_or(Type::Deduced);
+            put_in_order(object.get_mut(list), order, field.shape().strategic.merge_key.as_deref());
+        }
+    }
+}
+
+fn strategic_field(object: &mut Map<String, Value>, key: &str, change: &Value, field: &Type) {
+    let shape = field.shape();
+    let merges = shape.strategic.merge;
+    match (change, &shape.list) {
+        (Value::Array(items), Some(list)) if merges => {
+            let current = object.entry(key.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
+            if !current.is_array() {
+                *current = Value::Array(Vec::new());
+            }
+            if let Some(current) = current.as_array_mut() {
+                merge_items(current, items, shape.strategic.merge_key.as_deref(), &list.item);
+            }
+        }
+        (Value::Object(_), _) => {
+            strategic(object.entry(key.to_owned()).or_insert(Value::Null), change, field);
+        }
+        _ => {
+            object.insert(key.to_owned(), change.clone());
+        }
+    }
+}
+
+fn delete_scalars(list: Option<&mut Value>, gone: &Value) {
+    if let (Some(Value::Array(list)), Value::Array(gone)) = (list, gone) {
+        list.retain(|item| !gone.contains(item));
+    }
+}
+
+fn merge_items(current: &mut Vec<Value>, items: &[Value], merge_key: Option<&str>, item_type: &Type) {
+    let Some(key) = merge_key else {
+        for item in items {
+            if !current.contains(item) {
+                current.push(item.clone());
+            }
+        }
+        return;
+    };
+    if items.iter().any(|item| item[DIRECTIVE] == "replace") {
+        *current = items.iter().filter(|item| item.get(DIRECTIVE).is_none()).cloned().collect();
+        return;
+    }
+    for item in items {
+        let place = current.iter().position(|mine| mine.get(key) == item.get(key));
+        match (item.get(DIRECTIVE).and_then(Value::as_str), place) {
+            (Some("delete"), Some(index)) => {
+                current.remove(index);
+            }
+            (Some("delete"), None) => {}
+            (_, Some(index)) => strategic(&mut current[index], item, item_type),
+            (_, None) => {
+                let mut fresh = Value::Object(Map::new());
+                strategic(&mut fresh, item, item_type);
+                current.push(fresh);
+            }
+        }
+    }
+}
+
+/// Items that the order does not name keep their place relative to their neighbours.
+fn put_in_order(list: Option<&mut Value>, order: &Value, merge_key: Option<&str>) {
+    let (Some(Value::Array(list)), Value::Array(order)) = (list, order) else { return };
+    let rank = |item: &Value| {
+        order.iter().position(|wanted| match merge_key {
+            Some(key) => wanted.get(key) == item.get(key),
+            None => wanted == item,
+        })
+    };
+    let mut named: Vec<Value> = list.iter().filter(|item| rank(item).is_some()).cloned().collect();
+    named.sort_by_key(|item| rank(item));
+    let mut named = named.into_iter();
+    for slot in list.iter_mut().filter(|item| rank(item).is_some()) {
+        if let Some(item) = named.next() {
+            *slot = item;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the server remembers: objects, and the history that watches and paged lists read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// Namespace (empty for cluster-scoped kinds) and name.
+pub type Key = (String, String);
+
+/// One change of one object.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The resourceVersion that it made.
+    pub version: u64,
+    /// When it happened, on tokio's clock, for watches that lag.
+    pub at: Instant,
+    /// Which object.
+    pub key: Key,
+    /// The object before, unless it was created.
+    pub before: Option<Arc<Value>>,
+    /// The object after; a deleted one keeps its last content, with the resourceVersion of the deletion.
+    pub after: Arc<Value>,
+    /// The object is gone.
+    pub deleted: bool,
+}
+
+/// All objects of all kinds.
+#[derive(Debug, Default)]
+pub struct Store {
+    objects: BTreeMap<usize, BTreeMap<Key, Arc<Value>>>,
+    history: BTreeMap<usize, Vec<Change>>,
+    version: u64,
+    /// Versions below this one are no longer known.
+    pub compacted: u64,
+}
+
+impl Store {
+    /// The newest resourceVersion.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// An object.
+    pub fn get(&self, kind: usize, key: &Key) -> Option<Arc<Value>> {
+        self.objects.get(&kind)?.get(key).cloned()
+    }
+
+    /// The objects of a kind, in order of namespace and name.
+    pub fn all(&self, kind: usize) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.get(&kind).into_iter().flatten()
+    }
+
+    /// The objects of a kind as they were at a version that is still known.
+    pub fn all_at(&self, kind: usize, version: u64) -> BTreeMap<Key, Arc<Value>> {
+        let mut objects = self.objects.get(&kind).cloned().unwrap_or_default();
+        for change in self.changes(kind).iter().rev().take_while(|change| change.version > version) {
+            match &change.before {
+                Some(before) => objects.insert(change.key.clone(), before.clone()),
+                None => objects.remove(&change.key),
+            };
+        }
+        objects
+    }
+
+    /// The changes of a kind since the last compaction, oldest first.
+    pub fn changes(&self, kind: usize) -> &[Change] {
+        self.history.get(&kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first change of a kind after a version.
+    pub fn next_change(&self, kind: usize, version: u64) -> Option<&Change> {
+        let changes = self.changes(kind);
+        changes.get(changes.partition_point(|change| change.version <= version))
+    }
+
+    /// Stores an object, with a new resourceVersion, and returns it as stored.
+    pub fn put(&mut self, kind: usize, key: Key, mut object: Value) -> Arc<Value> {
+        self.version += 1;
+        stamp(&mut object, self.version);
+        let after = Arc::new(object);
+        let before = self.objects.entry(kind).or_default().insert(key.clone(), after.clone());
+        let change =
+            Change { version: self.version, at: Instant::now(), key, before, after: after.clone(), deleted: false };
+        self.history.entry(kind).or_default().push(change);
+        after
+    }
+
+    /// Removes an object and returns its last content.
+    pub fn remove(&mut self, kind: usize, key: &Key) -> Option<Arc<Value>> {
+        let before = self.objects.get_mut(&kind)?.remove(key)?;
+        self.version += 1;
+        let mut last = (*before).clone();
+        stamp(&mut last, self.version);
+        let change = Change {
+            version: self.version,
+            at: Instant::now(),
+            key: key.clone(),
+            before: Some(before),
+            after: Arc::new(last),
+            deleted: true,
+        };
+        let after = change.after.clone();
+        self.history.entry(kind).or_default().push(change);
+        Some(after)
+    }
+
+    /// Forgets everything older than now.
+    pub fn compact(&mut self) {
+        self.compacted = self.version;
+        self.history.clear();
+    }
+}
+
+fn stamp(object: &mut Value, version: u64) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), json!(version.to_string()));
+    }
+}

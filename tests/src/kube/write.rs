@@ -1,0 +1,521 @@
+//! Create, update and patch.
+
+use serde_json::{Map, Value, json};
+
+use super::defaults;
+use super::kinds::Kind;
+use super::managed::{self, Conflict, Writer};
+use super::patch::{json_patch, merge_patch, strategic};
+use super::refusal::{About, Fault, Refusal};
+use super::request::Request;
+use super::state::{Answer, State, Target};
+use super::strategy;
+use super::typed::complaints;
+
+impl State {
+    /// POST.
+    pub fn create(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
+        match request.subresource.as_deref() {
+            Some("binding") => return self.bind(kind, request),
+            Some("eviction") => return self.evict(kind, request),
+            _ => {}
+        }
+        let body = body_of(kind, request)?;
+        let mut object = self.decode(kind, body, request)?;
+        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            remove_meta(&mut object, field);
+        }
+        match_namespace(&mut object, request)?;
+        let object = self.record_update(kind, None, object, request);
+        let created = self.insert(kind, request, object)?;
+        Ok(Answer::Json { code: 201, body: created })
+    }
+
+    /// The second half of every create: admission, strategy, validation, storage.
+    pub fn insert(&mut self, kind: &Kind, request: &Request, mut object: Value) -> Result<Value, Refusal> {
+        let mut target = self.target(kind, request);
+        target.key.1 = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        self.admit_namespace(&target)?;
+        self.admit(kind, &mut object)?;
+        object["metadata"]["uid"] = json!(self.uid());
+        object["metadata"]["creationTimestamp"] = json!(self.time());
+        let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
+        if target.key.1.is_empty() && !prefix.is_empty() {
+            target.key.1 = self.generated_name(&target, &prefix);
+            object["metadata"]["name"] = json!(target.key.1);
+            defaults::on_decode(&kind.resource, &mut object);
+        }
+        let now = self.time();
+        strategy::prepare_create(kind, &mut object, &now);
+        let faults = strategy::create_faults(kind, &object);
+        if !faults.is_empty() {
+            return Err(Refusal::invalid(&target.about(), &faults));
+        }
+        if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| version != "0") {
+            return Err(Refusal::internal("resourceVersion should not be set on objects to be created"));
+        }
+        if let Some(existing) = self.load(&target) {
+            let mut refusal = Refusal::already_exists(&target.about());
+            if existing["metadata"].get("deletionTimestamp").is_some() {
+                refusal.message = format!("object is being deleted: {}", refusal.message);
+            }
+            return Err(refusal);
+        }
+        if kind.is("services") {
+            self.allocate_address(&mut object["spec"]);
+        }
+        if is_dry(request) {
+            return Ok(object);
+        }
+        Ok(self.save(&target, object))
+    }
+
+    fn generated_name(&mut self, target: &Target<'_>, prefix: &str) -> String {
+        const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let prefix: String = prefix.chars().take(58).collect();
+        loop {
+            let mut number = self.number().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
+            let mut name = prefix.clone();
+            for _ in 0..5 {
+                let base = LETTERS.len() as u64;
+                name.push(char::from(LETTERS[usize::try_from(number % base).unwrap_or(0)]));
+                number /= base;
+            }
+            if self.store.get(target.index, &(target.key.0.clone(), name.clone())).is_none() {
+                return name;
+            }
+        }
+    }
+
+    /// The namespace must be there, and not be going away.
+    fn admit_namespace(&self, target: &Target<'_>) -> Result<(), Refusal> {
+        if !target.kind.namespaced {
+            return Ok(());
+        }
+        let namespace = &target.key.0;
+        let index = self.kinds.find("", "v1", "namespaces").unwrap_or(0);
+        let Some(found) = self.store.get(index, &(String::new(), namespace.clone())) else {
+            let about = About { group: "", resource: "namespaces", kind: "Namespace", name: namespace };
+            return Err(Refusal::not_found(&about));
+        };
+        if found["status"]["phase"] == "Terminating" {
+            return Err(Refusal::namespace_terminating(&target.about(), namespace));
+        }
+        Ok(())
+    }
+
+    /// The mutating admission plugins that are on by default.
+    fn admit(&mut self, kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
+        let protect = match kind.resource.as_str() {
+            _ if kind.custom => None,
+            "persistentvolumes" => Some("kubernetes.io/pv-protection"),
+            "persistentvolumeclaims" => Some("kubernetes.io/pvc-protection"),
+            "pods" => {
+                let class = self.priority_class(object)?;
+                defaults::admit_pod(&mut object["spec"], class.as_ref());
+                None
+            }
+            "nodes" => {
+                taint_not_ready(&mut object["spec"]);
+                None
+            }
+            _ => None,
+        };
+        if let Some(finalizer) = protect
+            && let Some(metadata) = object["metadata"].as_object_mut()
+            && let Some(list) = metadata.entry("finalizers").or_insert_with(|| json!([])).as_array_mut()
+            && !list.contains(&json!(finalizer))
+        {
+            list.push(json!(finalizer));
+        }
+        if kind.is("persistentvolumeclaims") && object["spec"].get("storageClassName").is_none() {
+            self.default_storage_class(&mut object["spec"]);
+        }
+        Ok(())
+    }
+
+    fn priority_class(&self, pod: &Value) -> Result<Option<Value>, Refusal> {
+        let name = pod["spec"]["priorityClassName"].as_str().unwrap_or("");
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let index = self.kinds.find("scheduling.k8s.io", "v1", "priorityclasses").unwrap_or(0);
+        let class = self.store.get(index, &(String::new(), name.to_owned()));
+        class.map(|class| Some((*class).clone())).ok_or_else(|| {
+            let pod_name = pod["metadata"]["name"].as_str().unwrap_or("");
+            let about = About { group: "", resource: "pods", kind: "Pod", name: pod_name };
+            Refusal::forbidden(&about, &format!("no PriorityClass with name {name} was found"))
+        })
+    }
+
+    fn default_storage_class(&self, spec: &mut Value) {
+        let index = self.kinds.find("storage.k8s.io", "v1", "storageclasses").unwrap_or(0);
+        let marker = "storageclass.kubernetes.io/is-default-class";
+        let default = self.store.all(index).find(|(_, class)| class["metadata"]["annotations"][marker] == "true");
+        if let Some(((_, name), _)) = default {
+            spec["storageClassName"] = json!(name);
+        }
+    }
+
+    /// Cluster addresses are handed out in order.
+    fn allocate_address(&mut self, spec: &mut Value) {
+        if spec["type"] == "ExternalName" {
+            return;
+        }
+        if spec["clusterIP"].as_str().is_none_or(str::is_empty) {
+            let number = self.number();
+            spec["clusterIP"] = json!(format!("10.0.{}.{}", (number >> 8) & 255, number & 255));
+        }
+        spec["clusterIPs"] = json!([spec["clusterIP"]]);
+        if spec.get("ipFamilies").is_none() {
+            spec["ipFamilies"] = json!(["IPv4"]);
+        }
+        if spec.get("ipFamilyPolicy").is_none() {
+            spec["ipFamilyPolicy"] = json!("SingleStack");
+        }
+    }
+
+    /// PUT.
+    pub fn update(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
+        let body = body_of(kind, request)?;
+        let mut object = self.decode(kind, body, request)?;
+        match_namespace(&mut object, request)?;
+        match_name(&object, request)?;
+        let target = self.target(kind, request);
+        let live = self.load(&target);
+        if let Some(live) = &live {
+            check_uid(&target, &object, live)?;
+        } else if !kind.create_on_update || request.subresource.is_some() {
+            return Err(Refusal::not_found(&target.about()));
+        }
+        let new = self.record_update(kind, live.as_ref(), object, request);
+        self.replace(kind, request, live, new)
+    }
+
+    /// PATCH.
+    pub fn patch(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
+        let target = self.target(kind, request);
+        let apply = request.content_type == "application/apply-patch+yaml";
+        if apply && request.parameter("fieldManager").is_none() {
+            let about = About { group: "meta.k8s.io", resource: "", kind: "PatchOptions", name: "" };
+            let fault = Fault::required("fieldManager", "is required for apply patch");
+            return Err(Refusal::invalid(&about, &[fault]));
+        }
+        if !apply && request.parameter("force").is_some() {
+            let about = About { group: "meta.k8s.io", resource: "", kind: "PatchOptions", name: "" };
+            let fault = Fault::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Refusal::invalid(&about, &[fault]));
+        }
+        let live = self.load(&target);
+        let new = if apply {
+            if live.is_none() && request.subresource.is_some() {
+                return Err(Refusal::not_found(&target.about()));
+            }
+            self.apply(kind, request, live.as_ref())?
+        } else {
+            let Some(live) = &live else {
+                check_patch_type(kind, request)?;
+                return Err(Refusal::not_found(&target.about()));
+            };
+            let patched = self.patched(kind, request, live)?;
+            self.record_update(kind, Some(live), patched, request)
+        };
+        let mut new = new;
+        match_namespace(&mut new, request)?;
+        match_name(&new, request)?;
+        self.replace(kind, request, live, new)
+    }
+
+    fn patched(&self, kind: &Kind, request: &Request, live: &Value) -> Result<Value, Refusal> {
+        check_patch_type(kind, request)?;
+        let patch = request.json().ok_or_else(|| Refusal::bad_request("error decoding patch: not JSON"))?;
+        let mut object = live.clone();
+        match request.content_type.as_str() {
+            "application/json-patch+json" => json_patch(&mut object, &patch)?,
+            "application/strategic-merge-patch+json" => strategic(&mut object, &patch, &kind.schema),
+            _ => merge_patch(&mut object, &patch),
+        }
+        let mut unknown = Vec::new();
+        let object = self.conform(kind, object, &mut unknown);
+        if request.parameter("fieldValidation") == Some("Strict") && !unknown.is_empty() {
+            let list: Vec<String> = unknown.iter().map(|field| format!("unknown field {field:?}")).collect();
+            let why = format!("strict decoding error: {}", list.join(", "));
+            let about = About { group: "", resource: "", kind: "", name: "" };
+            return Err(Refusal::invalid(&about, &[Fault::invalid("patch", &patch, &why)]));
+        }
+        Ok(object)
+    }
+
+    /// Server-side apply: the object as it would become, managers included.
+    fn apply(&self, kind: &Kind, request: &Request, live: Option<&Value>) -> Result<Value, Refusal> {
+        let mut config = request.json().ok_or_else(|| Refusal::bad_request("error decoding YAML: not JSON"))?;
+        let (given_version, given_kind) =
+            (config["apiVersion"].as_str().unwrap_or(""), config["kind"].as_str().unwrap_or(""));
+        if given_version != kind.api_version() || given_kind != kind.kind {
+            let (group, version) = given_version.rsplit_once('/').unwrap_or(("", given_version));
+            let message = format!("invalid object type: {group}/{version}, Kind={given_kind}");
+            return Err(Refusal::bad_request(message));
+        }
+        if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
+            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+        }
+        if let Some(metadata) = config["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        let wrong = complaints(&config, &kind.schema);
+        if !wrong.is_empty() {
+            return Err(Refusal::internal(typed_complaint(kind, &config, &wrong)));
+        }
+        let empty = self.empty(kind);
+        let mut before = live.cloned().unwrap_or_else(|| empty.clone());
+        let known = managed::read(managed::take(&mut before).as_ref());
+        let (manager, api_version, time) = (request.manager(), kind.api_version(), self.time());
+        let subresource = request.subresource.as_deref().unwrap_or("");
+        let writer = Writer {
+            manager: &manager,
+            api_version: &api_version,
+            subresource,
+            schema: &kind.schema,
+            reset: if subresource == "status" { &kind.reset_status } else { &kind.reset },
+            time: &time,
+        };
+        let force = request.flag("force");
+        let (new, managers) =
+            managed::applied(&before, &empty, &config, known, &writer, force).map_err(|c| apply_conflict(&c))?;
+        let mut new = self.conform(kind, new, &mut Vec::new());
+        if live.is_none()
+            && let Some(uid) = new["metadata"]["uid"].as_str()
+        {
+            let about = About {
+                group: &kind.group,
+                resource: &kind.resource,
+                kind: &kind.kind,
+                name: request.name.as_deref().unwrap_or(""),
+            };
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Refusal::conflict(&about, &why));
+        }
+        managed::write(&mut new, &managers);
+        Ok(new)
+    }
+
+    /// The second half of every change: preconditions, strategy, validation, storage.
+    pub fn replace(
+        &mut self,
+        kind: &Kind,
+        request: &Request,
+        live: Option<Value>,
+        mut new: Value,
+    ) -> Result<Answer, Refusal> {
+        let target = self.target(kind, request);
+        let Some(old) = live else {
+            let body = self.insert(kind, request, new)?;
+            return Ok(Answer::Json { code: 201, body });
+        };
+        check_version(&target, &mut new, &old)?;
+        keep_system_fields(&mut new, &old);
+        let subresource = request.subresource.as_deref().unwrap_or("");
+        let mut faults = Vec::new();
+        match subresource {
+            "status" => strategy::prepare_status(kind, &mut new, &old),
+            "resize" => super::pods::prepare_resize(&mut new, &old, &mut faults),
+            _ => strategy::prepare_update(kind, &mut new, &old),
+        }
+        faults.extend(strategy::update_faults(kind, &new, &old, subresource));
+        if !faults.is_empty() {
+            return Err(Refusal::invalid(&target.about(), &faults));
+        }
+        managed::ignore_times(&mut new, &old);
+        if ends(kind, &new, &old) {
+            if !is_dry(request) {
+                self.erase(&target);
+            }
+            return Ok(Answer::ok(new));
+        }
+        if new == old || is_dry(request) {
+            return Ok(Answer::ok(new));
+        }
+        Ok(Answer::ok(self.save(&target, new)))
+    }
+}
+
+/// The last finalizer of a deleted object is gone.
+pub fn ends(kind: &Kind, new: &Value, old: &Value) -> bool {
+    let none = |value: &Value| value.as_array().is_none_or(Vec::is_empty);
+    let graceful = old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
+    let held = kind.is("namespaces") && !none(&new["spec"]["finalizers"]);
+    old["metadata"].get("deletionTimestamp").is_some() && none(&new["metadata"]["finalizers"]) && !graceful && !held
+}
+
+fn is_dry(request: &Request) -> bool {
+    request.parameter("dryRun").is_some()
+}
+
+fn remove_meta(object: &mut Value, field: &str) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove(field);
+    }
+}
+
+fn taint_not_ready(spec: &mut Value) {
+    let taint = json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"});
+    let list = spec.as_object_mut().map(|spec| spec.entry("taints").or_insert_with(|| json!([])));
+    if let Some(Value::Array(taints)) = list
+        && !taints.iter().any(|other| other["key"] == taint["key"])
+    {
+        taints.push(taint);
+    }
+}
+
+/// The body as an object of the kind.
+fn body_of(kind: &Kind, request: &Request) -> Result<Value, Refusal> {
+    let wrong = |why: &str| {
+        let body = String::from_utf8_lossy(&request.body);
+        Refusal::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({body})",
+            kind.kind
+        ))
+    };
+    let mut body = request.json().ok_or_else(|| wrong("couldn't get version/kind; json parse error"))?;
+    let Some(map) = body.as_object_mut() else { return Err(wrong("not an object")) };
+    map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    Ok(body)
+}
+
+/// The namespace of the path goes into the object, unless it has another one.
+fn match_namespace(object: &mut Value, request: &Request) -> Result<(), Refusal> {
+    let given = object["metadata"]["namespace"].as_str().unwrap_or("").to_owned();
+    let expected = request.namespace.clone().unwrap_or_default();
+    if given.is_empty() && !expected.is_empty() {
+        object["metadata"]["namespace"] = json!(expected);
+    } else if given != expected {
+        return Err(Refusal::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+fn match_name(object: &Value, request: &Request) -> Result<(), Refusal> {
+    let given = object["metadata"]["name"].as_str().unwrap_or("");
+    let expected = request.name.as_deref().unwrap_or("");
+    if given == expected {
+        return Ok(());
+    }
+    if given.is_empty() {
+        return Err(Refusal::bad_request(format!(
+            "the name of the object ({expected} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    Err(Refusal::bad_request(format!(
+        "the name of the object ({given}) does not match the name on the URL ({expected})"
+    )))
+}
+
+/// A PUT that names a uid is only for that object.
+fn check_uid(target: &Target<'_>, object: &Value, live: &Value) -> Result<(), Refusal> {
+    let (given, found) = (&object["metadata"]["uid"], &live["metadata"]["uid"]);
+    let Some(given) = given.as_str().filter(|given| Some(*given) != found.as_str() && !given.is_empty()) else {
+        return Ok(());
+    };
+    let group = if target.kind.group.is_empty() { String::new() } else { format!("{}/", target.kind.group) };
+    let place = if target.key.0.is_empty() { String::new() } else { format!("{}/", target.key.0) };
+    Err(Refusal::conflict(
+        &target.about(),
+        &format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{place}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {}",
+            target.kind.resource,
+            target.key.1,
+            found.as_str().unwrap_or("")
+        ),
+    ))
+}
+
+fn check_version(target: &Target<'_>, new: &mut Value, old: &Value) -> Result<(), Refusal> {
+    let given = new["metadata"]["resourceVersion"].as_str().unwrap_or("").to_owned();
+    if given.is_empty() || given == "0" {
+        if !target.kind.unconditional_update {
+            let fault = Fault::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+            let about = About { kind: &target.kind.resource, ..target.about() };
+            return Err(Refusal::invalid(&about, &[fault]));
+        }
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+    } else if new["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
+        return Err(Refusal::stale(&target.about()));
+    }
+    Ok(())
+}
+
+/// What no client can change.
+fn keep_system_fields(new: &mut Value, old: &Value) {
+    for field in ["creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        match old["metadata"].get(field) {
+            Some(value) => new["metadata"][field] = value.clone(),
+            None => remove_meta(new, field),
+        }
+    }
+    if new["metadata"]["uid"].as_str().is_none_or(str::is_empty) {
+        new["metadata"]["uid"] = old["metadata"]["uid"].clone();
+    }
+}
+
+fn check_patch_type(kind: &Kind, request: &Request) -> Result<(), Refusal> {
+    let mut known = vec!["application/json-patch+json", "application/merge-patch+json"];
+    if !kind.custom {
+        known.push("application/strategic-merge-patch+json");
+    }
+    known.push("application/apply-patch+yaml");
+    if known.contains(&request.content_type.as_str()) {
+        return Ok(());
+    }
+    let message = format!(
+        "the body of the request was in an unknown format - accepted media types include: {}",
+        known.join(", ")
+    );
+    Err(Refusal::plain(415, "UnsupportedMediaType", message))
+}
+
+fn typed_complaint(kind: &Kind, config: &Value, wrong: &[String]) -> String {
+    let text = |name: &str| config["metadata"][name].as_str().unwrap_or("").to_owned();
+    let said = match wrong {
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    let group_version = if kind.group.is_empty() { format!("/{}", kind.version) } else { kind.api_version() };
+    format!(
+        "failed to create typed patch object ({}/{}; {group_version}, Kind={}): {said}",
+        text("namespace"),
+        text("name"),
+        kind.kind
+    )
+}
+
+fn apply_conflict(conflicts: &[Conflict]) -> Refusal {
+    let message = match conflicts {
+        [one] => format!("Apply failed with 1 conflict: conflict with {}: {}", one.manager, one.field),
+        many => {
+            let mut managers: Vec<&str> = many.iter().map(|conflict| conflict.manager.as_str()).collect();
+            managers.sort_unstable();
+            managers.dedup();
+            let mut lines = Vec::new();
+            for manager in managers {
+                lines.push(format!("conflicts with {manager}:"));
+                let fields = many.iter().filter(|conflict| conflict.manager == manager);
+                lines.extend(fields.map(|conflict| format!("- {}", conflict.field)));
+            }
+            format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
+        }
+    };
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .map(|conflict| {
+            json!({
+                "reason": "FieldManagerConflict",
+                "message": format!("conflict with {}", conflict.manager),
+                "field": conflict.field,
+            })
+        })
+        .collect();
+    Refusal { details: Some(json!({"causes": causes})), ..Refusal::plain(409, "Conflict", message) }
+}
