@@ -13,10 +13,7 @@ pub(super) fn check_disk_type(machine: &MachineType, disk_type: &str) -> Result<
     if machine.series().takes_disk(disk_type) {
         return Ok(());
     }
-    Err(Refusal::bad_request(format!(
-        "{disk_type} disk type cannot be used by {} machine type.",
-        machine.name
-    )))
+    Err(Refusal::bad_request(format!("{disk_type} disk type cannot be used by {} machine type.", machine.name)))
 }
 
 /// GPUs that the machine type cannot have, or not so many of.
@@ -82,6 +79,7 @@ pub(super) fn check_in_place(old: &MachineType, new: &MachineType) -> Result<(),
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::super::catalogue::machine_type;
     use super::*;

@@ -80,7 +80,9 @@ impl Refusal {
 
     /// 403: too many requests in a minute.
     pub(super) fn rate_limit(group: &str) -> Self {
-        let message = format!("Quota exceeded for quota group '{group}' and limit 'Requests per minute' of service 'compute.googleapis.com'.");
+        let message = format!(
+            "Quota exceeded for quota group '{group}' and limit 'Requests per minute' of service 'compute.googleapis.com'."
+        );
         Self {
             domain: "usageLimits",
             error_info: Some("RATE_LIMIT_EXCEEDED"),

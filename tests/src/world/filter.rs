@@ -303,6 +303,7 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use serde_json::json;
@@ -353,8 +354,20 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         for wrong in [
-            "", "name", "name =", "= x", "name ~ x", "(name = x", "name = x)", "name eq [", "name = 'x", "name == x",
-            "name eq x AND status = RUNNING", "AND", "name = a OR", ".name = x",
+            "",
+            "name",
+            "name =",
+            "= x",
+            "name ~ x",
+            "(name = x",
+            "name = x)",
+            "name eq [",
+            "name = 'x",
+            "name == x",
+            "name eq x AND status = RUNNING",
+            "AND",
+            "name = a OR",
+            ".name = x",
         ] {
             assert!(Filter::read(wrong).is_err(), "{wrong}");
         }

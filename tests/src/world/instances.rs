@@ -105,10 +105,9 @@ impl Instance {
     }
 
     pub(super) fn has_external_address(&self) -> bool {
-        self.shown
-            .get("networkInterfaces")
-            .and_then(Value::as_array)
-            .is_some_and(|interfaces| interfaces.iter().any(|interface| !elements(interface, "accessConfigs").is_empty()))
+        self.shown.get("networkInterfaces").and_then(Value::as_array).is_some_and(|interfaces| {
+            interfaces.iter().any(|interface| !elements(interface, "accessConfigs").is_empty())
+        })
     }
 
     /// A metadata value.
@@ -133,7 +132,7 @@ impl Instance {
     /// Adds a line to the serial console, which keeps the last megabyte.
     pub(super) fn console(&mut self, at: Timestamp, line: &str) {
         const KEPT: usize = 1 << 20;
-        self.serial.push_str(&format!("[{at:.3}] {line}\n"));
+        self.serial.extend(["[", &stamp(at), "] ", line, "\n"]);
         if self.serial.len() > KEPT {
             let cut = self.serial.len() - KEPT;
             let cut = (cut..self.serial.len()).find(|at| self.serial.is_char_boundary(*at)).unwrap_or(cut);

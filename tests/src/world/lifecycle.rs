@@ -282,7 +282,12 @@ impl World {
         let hard = instance.grace().is_zero();
         let place = place.clone();
         if delete {
-            self.system_operation(&place, kind, "instances.delete", Effect::InstanceDelete { place: place.clone(), hard });
+            self.system_operation(
+                &place,
+                kind,
+                "instances.delete",
+                Effect::InstanceDelete { place: place.clone(), hard },
+            );
         } else {
             self.system_operation(&place, kind, "instances.stop", Effect::InstanceStop { place: place.clone(), hard });
         }

@@ -346,7 +346,12 @@ fn page(call: &Call, items: Vec<Item>, page_max: usize) -> Result<(Vec<Item>, Op
     let query = format!("{}|{}", call.parameter("filter").unwrap_or(""), call.parameter("orderBy").unwrap_or(""));
     let codec = base64::engine::general_purpose::URL_SAFE;
     let position = |item: &Item| {
-        json!([query, item.scope, item.name, if call.parameter("orderBy").is_some() { created(&item.shown) } else { "" }])
+        json!([
+            query,
+            item.scope,
+            item.name,
+            if call.parameter("orderBy").is_some() { created(&item.shown) } else { "" }
+        ])
     };
     let mut from = 0;
     if let Some(token) = call.parameter("pageToken").filter(|token| !token.is_empty()) {

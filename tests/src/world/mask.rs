@@ -17,9 +17,7 @@ impl Mask {
     pub(super) fn read(text: &str) -> Result<Self, Refusal> {
         let mut rest = text;
         let mask = Self::list(&mut rest).filter(|_| rest.is_empty());
-        mask.ok_or_else(|| {
-            Refusal::new(400, "invalidParameter", format!("Invalid field selection {text}"))
-        })
+        mask.ok_or_else(|| Refusal::new(400, "invalidParameter", format!("Invalid field selection {text}")))
     }
 
     fn list(rest: &mut &str) -> Option<Self> {
@@ -85,6 +83,7 @@ impl Mask {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use serde_json::json;

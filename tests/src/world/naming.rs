@@ -26,16 +26,15 @@ pub(super) fn check_name<'n>(field: &str, name: &'n str) -> Result<&'n str, Refu
     if fits {
         return Ok(name);
     }
-    let why =
-        "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'";
+    let why = "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'";
     Err(Refusal::invalid(field, name, why))
 }
 
 fn label_part(part: &str) -> bool {
     part.chars().count() <= 63
-        && part.chars().all(|one| {
-            one == '-' || one == '_' || one.is_numeric() || (one.is_alphabetic() && !one.is_uppercase())
-        })
+        && part
+            .chars()
+            .all(|one| one == '-' || one == '_' || one.is_numeric() || (one.is_alphabetic() && !one.is_uppercase()))
 }
 
 /// Labels as the API takes them.
@@ -47,12 +46,16 @@ pub(super) fn check_labels(field: &str, labels: Option<&Value>) -> Result<(), Re
     for (key, value) in labels {
         let starts_right = key.chars().next().is_some_and(|first| first.is_alphabetic() && !first.is_uppercase());
         if !starts_right || !label_part(key) {
-            let why = format!("Label key '{key}' violates format constraints. The key must start with a lowercase character, can only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most 63 characters long.");
+            let why = format!(
+                "Label key '{key}' violates format constraints. The key must start with a lowercase character, can only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most 63 characters long."
+            );
             return Err(Refusal::invalid(field, "", &why));
         }
         let value = value.as_str().unwrap_or("\u{0}");
         if !label_part(value) {
-            let why = format!("Label value '{value}' violates format constraints. The value can only contain lowercase letters, numeric characters, underscores and dashes. The value can be at most 63 characters long.");
+            let why = format!(
+                "Label value '{value}' violates format constraints. The value can only contain lowercase letters, numeric characters, underscores and dashes. The value can be at most 63 characters long."
+            );
             return Err(Refusal::invalid(field, "", &why));
         }
     }
@@ -78,7 +81,10 @@ pub(super) fn check_metadata_items(metadata: Option<&Value>) -> Result<(), Refus
             return Err(Refusal::invalid(&format!("{field}.key"), key, "Metadata has duplicate keys."));
         }
         if value.len() > METADATA_VALUE_BYTES_MAX {
-            let why = format!("Value for field '{field}.value' is too large: maximum size 262144 character(s); actual size {}.", value.len());
+            let why = format!(
+                "Value for field '{field}.value' is too large: maximum size 262144 character(s); actual size {}.",
+                value.len()
+            );
             return Err(Refusal::invalid(&format!("{field}.value"), "", &why));
         }
         seen.push(key);
@@ -91,6 +97,7 @@ pub(super) fn check_metadata_items(metadata: Option<&Value>) -> Result<(), Refus
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -210,14 +210,16 @@ impl World {
     /// Whether every rule of a zone that the shape falls under leaves room for one more.
     fn has_capacity(&self, zone: &str, instance: &Instance) -> bool {
         let shape = shape(instance);
-        self.capacity.iter().filter(|((at, pattern), _)| at == zone && glob(pattern, &shape)).all(|((_, pattern), most)| {
-            let running = self
-                .instances
-                .iter()
-                .filter(|(place, other)| place.at == zone && other.powered && glob(pattern, &self::shape(other)))
-                .count();
-            running < usize::try_from(*most).unwrap_or(usize::MAX)
-        })
+        self.capacity.iter().filter(|((at, pattern), _)| at == zone && glob(pattern, &shape)).all(
+            |((_, pattern), most)| {
+                let running = self
+                    .instances
+                    .iter()
+                    .filter(|(place, other)| place.at == zone && other.powered && glob(pattern, &self::shape(other)))
+                    .count();
+                running < usize::try_from(*most).unwrap_or(usize::MAX)
+            },
+        )
     }
 
     fn stockout(&self, place: &Place, instance: &Instance) -> OperationFailure {
@@ -239,7 +241,9 @@ impl World {
             String::new()
         } else {
             let list = elsewhere.join(", ");
-            format!(" Consider trying your request in the {list} zone(s), which currently has capacity to accommodate your request.")
+            format!(
+                " Consider trying your request in the {list} zone(s), which currently has capacity to accommodate your request."
+            )
         };
         let message = format!(
             "The zone 'projects/{}/zones/{zone}' does not have enough resources available to fulfill the request.  '(resource type:compute)'.",
@@ -279,9 +283,8 @@ impl World {
     }
 
     pub(super) fn regions_get(&self, call: &Call) -> Result<serde_json::Value, Refusal> {
-        self.region_json(&call.name).ok_or_else(|| {
-            Refusal::not_found(&format!("projects/{}/regions/{}", self.settings.project, call.name))
-        })
+        self.region_json(&call.name)
+            .ok_or_else(|| Refusal::not_found(&format!("projects/{}/regions/{}", self.settings.project, call.name)))
     }
 
     /// A region with its quotas as they are used now.
@@ -297,8 +300,8 @@ impl World {
 
 /// What a capacity pattern is held against: `n1-standard-4`, or with GPUs `n1-standard-4+nvidia-tesla-t4:1`.
 fn shape(instance: &Instance) -> String {
-    let gpus: String = instance.accelerators.iter().map(|(kind, count)| format!("+{kind}:{count}")).collect();
-    format!("{}{gpus}", instance.machine.name)
+    let gpus = instance.accelerators.iter().map(|(kind, count)| format!("{kind}:{count}"));
+    [instance.machine.name.clone()].into_iter().chain(gpus).collect::<Vec<_>>().join("+")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "disk sizes are far below 2^53")]

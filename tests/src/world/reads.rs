@@ -57,10 +57,9 @@ impl World {
                 .iter()
                 .filter_map(|zone| Some(global(zone, catalogue::zone_json(links, zone)?)))
                 .collect(),
-            Collection::Regions => catalogue::REGIONS
-                .iter()
-                .filter_map(|region| Some(global(region, self.region_json(region)?)))
-                .collect(),
+            Collection::Regions => {
+                catalogue::REGIONS.iter().filter_map(|region| Some(global(region, self.region_json(region)?))).collect()
+            }
             _ if call.project == self.settings.project => {
                 self.own_images.iter().map(|(name, shown)| global(name, shown.clone())).collect()
             }

@@ -7,8 +7,20 @@ use super::wire::{Method, Request};
 
 /// Query parameters that every method knows.
 const STANDARD: &[&str] = &[
-    "$.xgafv", "$alt", "$apiVersion", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint",
-    "quotaUser", "uploadType", "upload_protocol", "userIp",
+    "$.xgafv",
+    "$alt",
+    "$apiVersion",
+    "access_token",
+    "alt",
+    "callback",
+    "fields",
+    "key",
+    "oauth_token",
+    "prettyPrint",
+    "quotaUser",
+    "uploadType",
+    "upload_protocol",
+    "userIp",
 ];
 /// Query parameters of every list. `returnPartialSuccess` stands only in the descriptions of the newest discovery
 /// document, and in the parameters of the older ones; the API takes it.
@@ -178,7 +190,7 @@ pub(super) struct Call {
 impl Call {
     /// Finds the method of a request.
     pub(super) fn of(request: &Request) -> Result<Self, Refusal> {
-        let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+        let parts: Vec<&str> = request.path.split('/').collect();
         let ["projects", project, rest @ ..] = parts.as_slice() else { return Err(unknown(&request.path)) };
         for api in Api::ALL.iter().copied().filter(|api| api.verb() == request.method) {
             if let Some((scope, name)) = fit(api.pattern(), rest) {
@@ -228,7 +240,9 @@ impl Call {
                 || (matches!(sort, Sort::List | Sort::Aggregate) && LISTS.contains(&name))
                 || (sort == Sort::Aggregate && AGGREGATES.contains(&name));
             if !known {
-                let message = format!("Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. Field '{name}' could not be found in request message.");
+                let message = format!(
+                    "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. Field '{name}' could not be found in request message."
+                );
                 return Err(Refusal::new(400, "invalid", message));
             }
         }
@@ -256,7 +270,7 @@ fn fit(pattern: &str, parts: &[&str]) -> Option<(Scope, String)> {
         match want {
             "{zone}" => scope = Scope::Zone((*part).to_owned()),
             "{region}" => scope = Scope::Region((*part).to_owned()),
-            "{name}" => name = (*part).to_owned(),
+            "{name}" => (*part).clone_into(&mut name),
             fixed if fixed == *part => {}
             _ => return None,
         }
@@ -265,6 +279,7 @@ fn fit(pattern: &str, parts: &[&str]) -> Option<(Scope, String)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
