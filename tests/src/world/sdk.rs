@@ -18,6 +18,7 @@ mod verbs;
 use super::{Method, Request, Response, World};
 use futures::future::BoxFuture;
 use google_cloud_gax::error::Error;
+use google_cloud_gax::error::binding::{BindingError, PathMismatch, SubstitutionFail, SubstitutionMismatch};
 use google_cloud_gax::error::rpc::Status;
 use google_cloud_gax::response::{Parts, Response as SdkResponse};
 use http::{HeaderMap, HeaderValue, header};
@@ -164,24 +165,35 @@ struct Call<'a> {
     method: Method,
     /// With `{}` where a part goes.
     template: &'static str,
-    parts: &'a [&'a str],
+    /// The field that each part comes from, and the part.
+    parts: &'a [(&'static str, &'a str)],
     query: Vec<(&'static str, Option<String>)>,
     body: Option<Value>,
 }
 
 impl Call<'_> {
     fn request(self) -> Result<Request, Error> {
-        // As the transport: a part that is empty or would lead elsewhere is never sent.
-        if let Some(part) = self.parts.iter().find(|part| part.is_empty() || part.contains('/')) {
-            return Err(Error::binding(format!("{:?} does not fit {}", part, self.template)));
+        let subs: Vec<_> = self.parts.iter().filter_map(|(name, part)| mismatch(name, part)).collect();
+        if !subs.is_empty() {
+            return Err(Error::binding(BindingError { paths: vec![PathMismatch { subs }] }));
         }
-        let path = self.parts.iter().fold(self.template.to_owned(), |path, part| path.replacen("{}", part, 1));
+        let path = self.parts.iter().fold(self.template.to_owned(), |path, (_, part)| path.replacen("{}", part, 1));
         let own = self.query.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let system = [("$alt", "json"), ("$apiVersion", API_VERSION)].map(|(name, value)| (name.into(), value.into()));
         // As the transport: a POST without a body has an empty object for one.
         let body = self.body.or_else(|| (self.method == Method::Post).then(|| json!({})));
         Ok(Request { method: self.method, path, query: own.chain(system).collect(), body })
     }
+}
+
+/// What the transport says of a part that is empty or would lead elsewhere; it is never sent.
+fn mismatch(field_name: &'static str, part: &str) -> Option<SubstitutionMismatch> {
+    let problem = match part {
+        "" => SubstitutionFail::UnsetExpecting("*"),
+        part if part.contains('/') => SubstitutionFail::MismatchExpecting(part.to_owned(), "*"),
+        _ => return None,
+    };
+    Some(SubstitutionMismatch { field_name, problem })
 }
 
 /// A body as it goes over the wire.

@@ -187,7 +187,10 @@ impl Checker {
 
     fn parameter(&mut self, field: &Field, value: &str, place: &str) {
         match field.kind.as_deref() {
-            Some("boolean") if value != "true" && value != "false" => self.report(place, "is not true or false"),
+            // gcloud writes `True`, which the service takes.
+            Some("boolean") if !["true", "false"].contains(&value.to_ascii_lowercase().as_str()) => {
+                self.report(place, "is not true or false");
+            }
             Some("integer") => {
                 let number = value.parse::<i64>().ok();
                 let bound = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<i64>().ok());

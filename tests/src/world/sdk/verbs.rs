@@ -26,7 +26,7 @@ macro_rules! verb {
             self.call(Call {
                 method: super::Method::$method,
                 template: $template,
-                parts: &[&request.project $(, &request.$part)*],
+                parts: &[("project", &request.project) $(, (stringify!($part), &request.$part))*],
                 query: vec![$($(($key, QueryValue::value(&request.$query))),+)?],
                 body,
             })
