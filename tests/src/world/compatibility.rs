@@ -79,6 +79,7 @@ pub(super) fn check_in_place(old: &MachineType, new: &MachineType) -> Result<(),
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::super::catalogue::machine_type;
     use super::*;

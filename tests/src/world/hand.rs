@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use super::errors::Refusal;
 use super::faults::Fault;
 use super::guest::{GuestFault, GuestView};
 use super::home::{Content, Filesystem, HomeContent};
@@ -13,7 +12,7 @@ use super::operations::Effect;
 use super::quota::QuotaRefusal;
 use super::route::Sort;
 use super::wire::{Request, Response, fingerprint, stamp, text};
-use super::{Place, World, catalogue};
+use super::{Place, World};
 
 pub use super::attach::ReadWriteAttachment;
 pub use super::instances::InstanceStatus as Status;
@@ -199,7 +198,7 @@ impl World {
     }
 
     /// Records that guests wrote and that never reached a disk: torn out, or the power gone.
-    pub fn lost_records(&mut self) -> u64 {
+    pub fn lost_records(&self) -> u64 {
         self.lost_records
     }
 
@@ -259,12 +258,6 @@ impl World {
     /// Sees every request with its answer from now on, in order, under the world's time.
     pub fn observe(&mut self, observer: impl FnMut(Timestamp, &Request, &Response) + Send + 'static) {
         self.observers.push(Box::new(observer));
-    }
-
-    /// Whether a machine type exists in a zone, in its canonical name.
-    pub fn machine_type_name(zone: &str, name: &str) -> Result<String, Refusal> {
-        let path = format!("zones/{zone}/machineTypes/{name}");
-        catalogue::machine_type(zone, name).map(|found| found.name).ok_or_else(|| Refusal::not_found(&path))
     }
 }
 

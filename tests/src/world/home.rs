@@ -256,11 +256,17 @@ impl World {
             foreign: *filesystem == Filesystem::Foreign,
             records: *records,
             bytes: *bytes,
-            hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hexadecimal(hash),
             dirty_records: mount.as_ref().map_or(0, |(_, mount)| u64::try_from(mount.dirty.len()).unwrap_or(u64::MAX)),
             lost_records: *lost_records,
             filesystem_gb: *filesystem_gb,
             mounted_by: mount.map(|(user, _)| user),
         })
     }
+}
+
+fn hexadecimal(hash: &[u8; 32]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |four_bits: u8| char::from(DIGITS[usize::from(four_bits)]);
+    hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

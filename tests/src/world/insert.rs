@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::attach::{Attachment, Mode};
 use super::catalogue::{self, MachineType};
 use super::compatibility::{check_accelerators, check_disk_type, check_maintenance};
-use super::disks::DiskOrder;
+use super::disk_orders::DiskOrder;
+use super::disks::Disk;
 use super::errors::Refusal;
 use super::instances::{Instance, InstanceStatus, accelerators_of, cpu_platform};
 use super::naming::{check_labels, check_metadata_items, check_name};
@@ -31,7 +32,7 @@ impl World {
         if self.instances.contains_key(&place) {
             return Err(Refusal::already_exists(&self.instance_path(&place)));
         }
-        let machine = self.machine_of("resource.machineType", text(body, "machineType"), &place.at)?;
+        let machine = machine_of("resource.machineType", text(body, "machineType"), &place.at)?;
         let scheduling = scheduling_of(body)?;
         let accelerators = self.accelerators_of_body(&machine, body)?;
         check_maintenance(&machine, &accelerators, &scheduling)?;
@@ -78,22 +79,6 @@ impl World {
             instance.busy = Some(id);
         }
         Ok(id)
-    }
-
-    /// The machine type that a link names, in the zone where it is wanted.
-    pub(super) fn machine_of(&self, field: &str, link: &str, zone: &str) -> Result<MachineType, Refusal> {
-        if link.is_empty() {
-            return Err(Refusal::required(field));
-        }
-        let read = reference(link).filter(|found| found.collection.as_deref() == Some("machineTypes"));
-        let Some(found) = read else {
-            return Err(Refusal::invalid(field, link, "The URL is malformed."));
-        };
-        if found.scope.is_some_and(|(_, place)| place != zone) {
-            return Err(Refusal::invalid(field, link, "The machine type must be in the zone of the instance."));
-        }
-        let why = format!("Machine type with name '{}' does not exist in zone '{zone}'.", found.name);
-        catalogue::machine_type(zone, &found.name).ok_or_else(|| Refusal::invalid(field, link, &why))
     }
 
     /// The GPUs of a body, judged.
@@ -171,7 +156,7 @@ impl World {
                 if index == 0 && order.source_image.is_none() && order.source_snapshot.is_none() {
                     return Err(Refusal::required(&format!("{field}.initializeParams.sourceImage")));
                 }
-                self.check_architecture(machine, order.architecture.as_deref())?;
+                check_architecture(machine, order.architecture.as_deref())?;
                 Ok(Ordered::New(order))
             }
             (_, Some(_)) => {
@@ -181,22 +166,11 @@ impl World {
                 let found = self.disk_reference(&format!("{field}.source"), source, &place.at)?;
                 self.check_attachable(&found, place, machine, Mode::of(disk)?)?;
                 if index == 0 {
-                    let architecture = self.disks.get(&found).and_then(|disk| disk.architecture());
-                    self.check_architecture(machine, architecture.as_deref())?;
+                    let architecture = self.disks.get(&found).and_then(Disk::architecture);
+                    check_architecture(machine, architecture.as_deref())?;
                 }
                 Ok(Ordered::Existing(found))
             }
-        }
-    }
-
-    /// An Arm image boots on no x86 machine, and the other way round.
-    pub(super) fn check_architecture(&self, machine: &MachineType, image: Option<&str>) -> Result<(), Refusal> {
-        match image {
-            Some(image) if image != machine.architecture => Err(Refusal::bad_request(format!(
-                "The selected machine type ({}) has an architecture of {}, which is incompatible with the image's architecture {image}.",
-                machine.name, machine.architecture
-            ))),
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -265,6 +239,33 @@ impl World {
             })
             .collect();
         (!list.is_empty()).then_some(Value::Array(list))
+    }
+}
+
+/// The machine type that a link names, in the zone where it is wanted.
+pub(super) fn machine_of(field: &str, link: &str, zone: &str) -> Result<MachineType, Refusal> {
+    if link.is_empty() {
+        return Err(Refusal::required(field));
+    }
+    let read = reference(link).filter(|found| found.collection.as_deref() == Some("machineTypes"));
+    let Some(found) = read else {
+        return Err(Refusal::invalid(field, link, "The URL is malformed."));
+    };
+    if found.scope.is_some_and(|(_, place)| place != zone) {
+        return Err(Refusal::invalid(field, link, "The machine type must be in the zone of the instance."));
+    }
+    let why = format!("Machine type with name '{}' does not exist in zone '{zone}'.", found.name);
+    catalogue::machine_type(zone, &found.name).ok_or_else(|| Refusal::invalid(field, link, &why))
+}
+
+/// An Arm image boots on no x86 machine, and the other way round.
+pub(super) fn check_architecture(machine: &MachineType, image: Option<&str>) -> Result<(), Refusal> {
+    match image {
+        Some(image) if image != machine.architecture => Err(Refusal::bad_request(format!(
+            "The selected machine type ({}) has an architecture of {}, which is incompatible with the image's architecture {image}.",
+            machine.name, machine.architecture
+        ))),
+        Some(_) | None => Ok(()),
     }
 }
 

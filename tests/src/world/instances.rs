@@ -132,7 +132,7 @@ impl Instance {
     /// Adds a line to the serial console, which keeps the last megabyte.
     pub(super) fn console(&mut self, at: Timestamp, line: &str) {
         const KEPT: usize = 1 << 20;
-        self.serial.push_str(&format!("[{at:.3}] {line}\n"));
+        self.serial.extend(["[", &stamp(at), "] ", line, "\n"]);
         if self.serial.len() > KEPT {
             let cut = self.serial.len() - KEPT;
             let cut = (cut..self.serial.len()).find(|at| self.serial.is_char_boundary(*at)).unwrap_or(cut);

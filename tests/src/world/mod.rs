@@ -24,7 +24,7 @@
 //!   preemptible metrics are counted for GPUs alone. There are no reservations, placement or sole-tenant nodes.
 //! - Snapshots by schedule are not made: a schedule is only recorded on the disk.
 //! - Guest attributes outlive a reboot, so that a stale report stays readable until the next one replaces it.
-//! - A suspended instance stays so for ever, not sixty days. FLEX_START gets its capacity at once or not at all.
+//! - A suspended instance stays so for ever, not sixty days. `FLEX_START` gets its capacity at once or not at all.
 //! - Maintenance that migrates live takes no time; local SSDs have no content.
 //! - Filters with `eq` and `ne` may not be mixed with the other operators, as documented; ordering by anything but
 //!   `name` and `creationTimestamp desc` is refused, as documented.
@@ -33,6 +33,7 @@ mod agenda;
 mod attach;
 pub mod catalogue;
 mod compatibility;
+mod disk_orders;
 mod disks;
 mod errors;
 pub mod exchange;

@@ -97,6 +97,7 @@ pub(super) fn check_metadata_items(metadata: Option<&Value>) -> Result<(), Refus
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -245,13 +245,11 @@ impl World {
     /// The operation of a `get` or `wait`. A wait answers at once here; who drives the clock holds it back.
     pub(super) fn operation_read(&self, call: &Call) -> Result<Value, Refusal> {
         self.check_scope(call)?;
-        match self.operation_names.get(&(call.scope.clone(), call.name.clone())) {
-            Some(id) => Ok(self.operation_json(*id)),
-            None => {
-                let path = format!("projects/{}/{}/operations/{}", self.settings.project, call.scope.path(), call.name);
-                Err(Refusal::not_found(&path))
-            }
+        if let Some(id) = self.operation_names.get(&(call.scope.clone(), call.name.clone())) {
+            return Ok(self.operation_json(*id));
         }
+        let path = format!("projects/{}/{}/operations/{}", self.settings.project, call.scope.path(), call.name);
+        Err(Refusal::not_found(&path))
     }
 
     /// An operation as the API shows it.

@@ -300,8 +300,8 @@ impl World {
 
 /// What a capacity pattern is held against: `n1-standard-4`, or with GPUs `n1-standard-4+nvidia-tesla-t4:1`.
 fn shape(instance: &Instance) -> String {
-    let gpus: String = instance.accelerators.iter().map(|(kind, count)| format!("+{kind}:{count}")).collect();
-    format!("{}{gpus}", instance.machine.name)
+    let gpus = instance.accelerators.iter().map(|(kind, count)| format!("{kind}:{count}"));
+    [instance.machine.name.clone()].into_iter().chain(gpus).collect::<Vec<_>>().join("+")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "disk sizes are far below 2^53")]

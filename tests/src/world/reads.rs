@@ -72,13 +72,16 @@ impl World {
         catalogue::zone_json(self.catalogue_links(), &call.name).ok_or_else(|| Refusal::not_found(&path))
     }
 
-    /// An image by any of its references; a family gives its newest one.
+    /// An image by any of its references; a family gives its newest one. A view of a family (gcloud writes
+    /// `zones/-/imageFamilyViews/debian-12`) is that family, as all zones have the same images here.
     pub(super) fn image_of(&self, link: &str) -> Option<Value> {
-        let found = reference(link).filter(|found| found.collection.as_deref().is_none_or(|kind| kind == "images"))?;
+        let found = reference(link)?;
         let project = found.project.unwrap_or_else(|| self.settings.project.clone());
-        match found.name.strip_prefix("family/") {
-            Some(family) => self.image_in_family(&project, family),
-            None => self.image_named(&project, &found.name),
+        match (found.collection.as_deref(), found.name.strip_prefix("family/")) {
+            (Some("imageFamilyViews"), _) => self.image_in_family(&project, &found.name),
+            (None | Some("images"), Some(family)) => self.image_in_family(&project, family),
+            (None | Some("images"), None) => self.image_named(&project, &found.name),
+            (Some(_), _) => None,
         }
     }
 

@@ -190,7 +190,7 @@ pub(super) struct Call {
 impl Call {
     /// Finds the method of a request.
     pub(super) fn of(request: &Request) -> Result<Self, Refusal> {
-        let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+        let parts: Vec<&str> = request.path.split('/').collect();
         let ["projects", project, rest @ ..] = parts.as_slice() else { return Err(unknown(&request.path)) };
         for api in Api::ALL.iter().copied().filter(|api| api.verb() == request.method) {
             if let Some((scope, name)) = fit(api.pattern(), rest) {
@@ -270,7 +270,7 @@ fn fit(pattern: &str, parts: &[&str]) -> Option<(Scope, String)> {
         match want {
             "{zone}" => scope = Scope::Zone((*part).to_owned()),
             "{region}" => scope = Scope::Region((*part).to_owned()),
-            "{name}" => name = (*part).to_owned(),
+            "{name}" => (*part).clone_into(&mut name),
             fixed if fixed == *part => {}
             _ => return None,
         }
@@ -279,6 +279,7 @@ fn fit(pattern: &str, parts: &[&str]) -> Option<(Scope, String)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

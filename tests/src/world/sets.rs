@@ -7,7 +7,7 @@ use super::compatibility::{check_accelerators, check_disk_type, check_in_place, 
 use super::disks::check_label_fingerprint;
 use super::errors::{OperationFailure, Refusal};
 use super::guest::GuestStep;
-use super::insert::{check_service_account, metadata_shown, scheduling_of, tags_shown};
+use super::insert::{check_architecture, check_service_account, machine_of, metadata_shown, scheduling_of, tags_shown};
 use super::instances::{Instance, InstanceStatus, accelerators_of};
 use super::naming::{check_labels, check_metadata_items};
 use super::operations::{Change, Effect, OperationId, Start};
@@ -49,7 +49,7 @@ impl World {
     pub(super) fn instances_set_machine_type(&mut self, call: &Call) -> Result<OperationId, Refusal> {
         let (place, instance) = self.instance_of(call)?;
         self.check_settled(&place)?;
-        let machine = self.machine_of("resource.machineType", text(&call.body, "machineType"), &place.at)?;
+        let machine = machine_of("resource.machineType", text(&call.body, "machineType"), &place.at)?;
         check_in_place(&instance.machine, &machine)?;
         if instance.attachments.iter().any(|one| one.local) {
             let message =
@@ -77,7 +77,7 @@ impl World {
             let Some(disk) = attachment.disk.as_ref().and_then(|disk| self.disks.get(disk)) else { continue };
             check_disk_type(machine, &disk.disk_type)?;
             if attachment.boot {
-                self.check_architecture(machine, disk.architecture().as_deref())?;
+                check_architecture(machine, disk.architecture().as_deref())?;
             }
         }
         Ok(())

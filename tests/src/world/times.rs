@@ -59,15 +59,13 @@ impl Dice {
 
     /// 64 bits for `purpose`.
     pub(super) fn bits(&mut self, purpose: &str) -> u64 {
-        let nth = match self.drawn.get_mut(purpose) {
-            Some(count) => {
-                *count += 1;
-                *count
-            }
-            None => {
-                self.drawn.insert(purpose.to_owned(), 0);
-                0
-            }
+        // Looked up before it is inserted: most purposes were drawn for already, and need no new key then.
+        let nth = if let Some(count) = self.drawn.get_mut(purpose) {
+            *count += 1;
+            *count
+        } else {
+            self.drawn.insert(purpose.to_owned(), 0);
+            0
         };
         let mut hash = Sha256::new();
         hash.update(self.seed.to_le_bytes());
@@ -98,6 +96,7 @@ pub(super) fn millis(seconds: f64) -> SignedDuration {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

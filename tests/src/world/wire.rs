@@ -111,7 +111,7 @@ pub(super) fn reference(text: &str) -> Option<Reference> {
     match rest.as_slice() {
         [] => found.scope.is_some().then_some(found),
         [name] => {
-            found.name = (*name).to_owned();
+            (*name).clone_into(&mut found.name);
             Some(found)
         }
         [collection, name @ ..] => {
@@ -185,6 +185,7 @@ pub(super) fn glob(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use serde_json::json;
