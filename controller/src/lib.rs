@@ -6,6 +6,8 @@ pub mod execute;
 pub mod gce;
 pub mod observe;
 pub mod plan;
+pub mod reconcile;
+pub mod run;
 pub mod seen;
 pub mod status;
 pub mod watch;
