@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod gce;
 pub mod seen;
+pub mod watch;
