@@ -25,6 +25,12 @@ pub struct NamespaceFacts {
     pub terminating: bool,
 }
 
+impl From<crate::watch::slim::NamespaceSeen> for NamespaceFacts {
+    fn from(seen: crate::watch::slim::NamespaceSeen) -> Self {
+        Self { labels: seen.metadata.labels.unwrap_or_default(), terminating: seen.terminating }
+    }
+}
+
 /// What must be asked. Empty where nothing has to be resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
