@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod gce;
 pub mod seen;
+pub mod settings;
+pub mod telemetry;
