@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod gce;
+pub mod lease;
 pub mod seen;
 pub mod settings;
 pub mod telemetry;
