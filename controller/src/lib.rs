@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod gce;
 pub mod lease;
+pub mod metrics;
 pub mod seen;
 pub mod settings;
 pub mod telemetry;

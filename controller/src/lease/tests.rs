@@ -27,6 +27,8 @@ enum Link {
     Deaf,
     /// They are answered after this many seconds.
     Slow(u64),
+    /// They arrive after this many seconds, also when nobody waits for the answer any more.
+    Late(u64),
 }
 
 #[derive(Default)]
@@ -86,6 +88,14 @@ async fn carry(State((server, link)): State<Wire>, method: Method, body: Bytes) 
             let answer = answer();
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             answer
+        }
+        Link::Late(seconds) => {
+            let (server, method, body) = (server.clone(), method.clone(), body.clone());
+            let arrived = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                server.lock().unwrap().answer(&method, &body)
+            });
+            arrived.await.unwrap()
         }
     };
     (StatusCode::from_u16(code).unwrap(), axum::Json(body)).into_response()
@@ -402,7 +412,7 @@ async fn never_two() {
             assert!(leading.len() <= 1, "seed {seed}, step {step}: {leading:?}");
             leaders.extend(leading);
             if draw(40) == 0 {
-                let links = [Link::Up, Link::Up, Link::Cut, Link::Deaf, Link::Slow(1), Link::Slow(4), Link::Slow(6)];
+                let links = [Link::Up, Link::Up, Link::Cut, Link::Deaf, Link::Slow(4), Link::Late(3), Link::Late(9)];
                 let which = usize::try_from(draw(3)).unwrap();
                 replicas[which].link(links[usize::try_from(draw(7)).unwrap()]);
                 replicas[which].off_s.store(i64::try_from(draw(7_200)).unwrap() - 3_600, Ordering::Relaxed);
