@@ -1,6 +1,7 @@
 //! The operator: looks at notebooks and the world, plans, and carries plans out.
 
 pub mod clock;
+pub mod cloud_events;
 pub mod gce;
 pub mod lease;
 pub mod metrics;

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -221,46 +221,50 @@ impl Collector for Levels {
         let tellers = &*self.0;
         if let Some(queued) = tellers.queued.get() {
             let values = queued().into_iter().map(|(lane, count)| ([("lane", lane)], count));
-            gauge(&mut encoder, "queue_depth", "Notebooks that wait for a look, by lane", values)?;
+            gauges(&mut encoder, "queue_depth", "Notebooks that wait for a look, by lane", values)?;
         }
         if let Some(notebooks) = tellers.notebooks.get() {
             let counts = notebooks();
             let values = PHASES.map(|phase| {
                 ([("phase", phase_word(phase))], counts.get(&phase).copied().unwrap_or_default())
             });
-            gauge(&mut encoder, "notebooks", "Notebooks, by phase", values)?;
+            gauges(&mut encoder, "notebooks", "Notebooks, by phase", values)?;
         }
-        let none: [(&'static str, &'static str); 0] = [];
         if let Some(leading) = tellers.leading.get() {
-            gauge(&mut encoder, "leader", "Whether this replica leads", [(none, usize::from(leading()))])?;
+            gauge(&mut encoder, "leader", "Whether this replica leads", usize::from(leading()))?;
         }
         if let Some(count) = tellers.in_flight.get() {
-            gauge(&mut encoder, "operations_in_flight", "Operations of Compute Engine under way", [(none, count())])?;
+            gauge(&mut encoder, "operations_in_flight", "Operations of Compute Engine under way", count())?;
         }
         if let Some(count) = tellers.orphans.get() {
             let help = "Objects of this cluster in the cloud that belong to no notebook";
-            gauge(&mut encoder, "orphans", help, [(none, count())])?;
+            gauge(&mut encoder, "orphans", help, count())?;
         }
         Ok(())
     }
 }
 
-/// Writes one gauge with a value for each set of labels.
-fn gauge<const N: usize>(
+/// Writes one gauge with a value for each label.
+fn gauges(
     encoder: &mut DescriptorEncoder<'_>,
     name: &'static str,
     help: &str,
-    values: impl IntoIterator<Item = ([(&'static str, &'static str); N], usize)>,
-) -> fmt::Result
-where
-    [(&'static str, &'static str); N]: EncodeLabelSet,
-{
+    values: impl IntoIterator<Item = (Label, usize)>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (labels, value) in values {
-        let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-        if N == 0 { value.encode(family.reborrow())? } else { value.encode(family.encode_family(&labels)?)? }
+    for (label, value) in values {
+        constant(value).encode(family.encode_family(&label)?)?;
     }
     Ok(())
+}
+
+/// Writes one gauge.
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &'static str, help: &str, value: usize) -> fmt::Result {
+    constant(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn constant(value: usize) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn cloud_seconds() -> Histogram {
