@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use self::merge::merge;
 use super::caches::Caches;
 use super::queue::{Lane, Queue};
-use crate::clock::{Clock, SharedClock};
+use crate::clock::SharedClock;
 use crate::gce::Gce;
 use crate::gce::inventory::{Inventory, changes};
 
@@ -112,8 +112,8 @@ impl Inventories {
     }
 }
 
-/// Sweeps every project in which there may be something of ours, every `interval_s` seconds and soon after a hint, and wakes
-/// the notebooks whose objects are not as they were. It begins when the caches are whole, and never ends; to stop it, drop it.
+/// Sweeps every project in which there may be something of ours, every `interval_s` seconds and soon after a hint or a
+/// change of a class, and wakes the notebooks whose objects are not as they were. It begins when the caches are whole, and never ends; to stop it, drop it.
 pub async fn run_sweeps(
     gce: Gce,
     inventories: Arc<Inventories>,
@@ -131,9 +131,12 @@ pub async fn run_sweeps(
         sweeper.sweep_all().await;
         sweeper.inventories.first_sweep.send_replace(true);
         sweeper.until(began + GAP_MIN).await;
-        let interval = pin!(sweeper.until(began + interval));
-        match select(pin!(sweeper.inventories.hinted.notified()), interval).await {
-            Either::Left(_) | Either::Right(_) => {}
+        tokio::select! {
+            biased;
+            () = sweeper.inventories.hinted.notified() => {}
+            // A class may bring a project that was not looked at.
+            () = sweeper.caches.class_changed() => {}
+            () = sweeper.until(began + interval) => {}
         }
     }
 }
@@ -155,32 +158,32 @@ impl Sweeper {
     async fn sweep_all(&self) {
         let projects = self.caches.projects();
         self.inventories.write().retain(|name, _| projects.contains(name));
-        futures::stream::iter(projects).for_each_concurrent(PROJECTS_AT_ONCE, |project| self.sweep(project)).await;
+        futures::stream::iter(&projects).for_each_concurrent(PROJECTS_AT_ONCE, |project| self.sweep(project)).await;
     }
 
     /// One project. A failure is the project's own matter: the others go on.
-    async fn sweep(&self, project: String) {
-        let swept = pin!(self.gce.inventory(&project, &self.cluster, self.clock.now()));
+    async fn sweep(&self, project: &str) {
+        let swept = pin!(self.gce.inventory(project, &self.cluster, self.clock.now()));
         let failure = match select(swept, self.clock.sleep(SWEEP_MAX)).await {
             Either::Left((Ok(inventory), _)) => return self.found(project, inventory),
             Either::Left((Err(error), _)) => error.to_string(),
             Either::Right(_) => format!("the sweep took longer than {} s", SWEEP_MAX.as_secs()),
         };
         tracing::warn!(project, error = failure, "a project could not be swept; what was seen before stays");
-        self.inventories.write().entry(project).or_default().failure = Some(failure);
+        self.inventories.write().entry(project.to_owned()).or_default().failure = Some(failure);
     }
 
-    fn found(&self, project: String, inventory: Inventory) {
-        let former = self.inventories.of(&project);
+    fn found(&self, project: &str, inventory: Inventory) {
+        let former = self.inventories.of(project);
         let inventory = merge(former.as_deref(), inventory);
-        let strangers = self.strangers(&project, &inventory);
+        let strangers = self.strangers(project, &inventory);
         let woken = match &former {
             Some(former) => changes(former, &inventory).iter().filter_map(|uid| self.caches.key_of(uid)).collect(),
             // Absence is news, too: until now it was not known.
-            None => self.caches.notebooks_in(&project),
+            None => self.caches.notebooks_in(project),
         };
         let latest = Some(Arc::new(inventory));
-        self.inventories.write().insert(project, Project { latest, strangers, failure: None });
+        self.inventories.write().insert(project.to_owned(), Project { latest, strangers, failure: None });
         for key in woken {
             self.queue.wake(key, Lane::Sweep);
         }
