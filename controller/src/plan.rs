@@ -24,6 +24,8 @@ mod pod;
 mod rebuild;
 mod situation;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod transition;
 mod vm;
 
