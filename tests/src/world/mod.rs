@@ -50,6 +50,7 @@ mod mask;
 mod metadata;
 mod naming;
 mod operations;
+mod pages;
 mod policies;
 mod quota;
 mod reads;

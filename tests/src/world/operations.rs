@@ -28,7 +28,7 @@ pub(super) enum OperationStatus {
 }
 
 impl OperationStatus {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             OperationStatus::Pending => "PENDING",
             OperationStatus::Running => "RUNNING",
