@@ -62,6 +62,15 @@ impl Filter {
         }
     }
 
+    /// The first path of which the API has no such member.
+    pub(super) fn unknown(&self, known: &dyn Fn(&[String]) -> bool) -> Option<String> {
+        match self {
+            Filter::All(parts) | Filter::Any(parts) => parts.iter().find_map(|part| part.unknown(known)),
+            Filter::Not(part) => part.unknown(known),
+            Filter::Is { path, .. } => (!known(path)).then(|| path.join(".")),
+        }
+    }
+
     /// Whether a resource fits.
     pub(super) fn fits(&self, resource: &Value) -> bool {
         match self {

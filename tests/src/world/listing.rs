@@ -8,7 +8,7 @@ use super::errors::Refusal;
 use super::filter::Filter;
 use super::pages::{Item, Page, Source, in_no_place, in_zone, regional};
 use super::route::{Api, Call, Scope, Sort};
-use super::{Place, World, catalogue};
+use super::{Place, World, catalogue, members};
 
 /// The most items on a page.
 const PAGE_MAX: usize = 500;
@@ -134,12 +134,17 @@ impl World {
         };
         let page_max = if page_max == 0 { PAGE_MAX } else { page_max };
         let filter = call.parameter("filter").filter(|text| !text.is_empty()).map(Filter::read).transpose()?;
+        if let Some(field) = filter.as_ref().and_then(|one| one.unknown(&|path| members::in_item(call.api, path))) {
+            let text = call.parameter("filter").unwrap_or_default();
+            let why = format!("Invalid list filter expression: there is no field '{field}'.");
+            return Err(Refusal::invalid("filter", text, &why));
+        }
         let unreachable = self.unreachable_now(call)?;
         let mut items = self.items(call, collection);
         self.add_ghosts(call, collection, &mut items);
         items.retain(|item| !unreachable.contains(&item.scope));
         let newest_first = self.put_in_order(call, &mut items)?;
-        let (page, next) = self.page(call, items, filter.as_ref(), page_max, newest_first)?;
+        let (page, next) = self.page(call, &items, filter.as_ref(), page_max, newest_first)?;
         let answer = if aggregated {
             self.aggregated(call, collection, page, &unreachable)
         } else {

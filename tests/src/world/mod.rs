@@ -47,6 +47,7 @@ mod instances;
 mod lifecycle;
 mod listing;
 mod mask;
+mod members;
 mod metadata;
 mod naming;
 mod operations;

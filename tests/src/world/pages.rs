@@ -85,7 +85,7 @@ impl World {
     pub(super) fn page(
         &self,
         call: &Call,
-        items: Vec<Item<'_>>,
+        items: &[Item<'_>],
         filter: Option<&Filter>,
         page_max: usize,
         newest_first: bool,
