@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod cloud_events;
 pub mod gce;
+pub mod http;
 pub mod lease;
 pub mod metrics;
 pub mod seen;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use google_cloudevents::google::api::MonitoredResource;
 use google_cloudevents::google::events::cloud::audit::v1::{AuditLog, LogEntryData};
 use google_cloudevents::google::events::cloud::pubsub::v1::{MessagePublishedData, PubsubMessage};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use prost::Message as _;
@@ -120,8 +121,6 @@ fn the_instance() -> Vec<Hint> {
         resource: Some((Kind::Instance, "rh-3f6c2a9e-t4-1".to_owned())),
     }]
 }
-
-use http::header::CONTENT_TYPE;
 
 #[test]
 fn an_audit_log_entry_from_eventarc() {
@@ -286,10 +285,14 @@ async fn only_who_has_the_token_is_heard() {
     assert!(seen.lock().unwrap().is_empty());
     assert!(metrics.encode().contains(r#"rehost_hints_total{result="unauthorized"} 8"#));
     let query = format!("a=b&token={TOKEN}");
-    for (header, query) in [(format!("bearer {TOKEN}"), None), (String::new(), Some(query.as_str()))] {
+    for (header, query) in [
+        (format!("bearer {TOKEN}"), None),
+        (String::new(), Some(query.as_str())),
+        ("Bearer eyJhbGciOi.of-the-push.subscription".to_owned(), Some(query.as_str())),
+    ] {
         assert_eq!(events.receive(&bearer(&header), query, body.as_bytes()), StatusCode::NO_CONTENT);
     }
-    assert_eq!(seen.lock().unwrap().len(), 2);
+    assert_eq!(seen.lock().unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
