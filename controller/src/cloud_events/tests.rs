@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use google_cloudevents::google::api::MonitoredResource;
 use google_cloudevents::google::events::cloud::audit::v1::{AuditLog, LogEntryData};
 use google_cloudevents::google::events::cloud::pubsub::v1::{MessagePublishedData, PubsubMessage};
 use http::header::CONTENT_TYPE;
@@ -49,12 +48,8 @@ fn entry(method: &str, resource_name: &str) -> Value {
 
 fn protobuf(resource_name: &str) -> Vec<u8> {
     let labels = [("project_id", "research-7"), ("zone", "europe-west4-b")];
-    LogEntryData {
+    let mut data = LogEntryData {
         log_name: "projects/research-7/logs/cloudaudit.googleapis.com%2Factivity".to_owned(),
-        resource: Some(MonitoredResource {
-            r#type: "gce_instance".to_owned(),
-            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        }),
         proto_payload: Some(AuditLog {
             service_name: "compute.googleapis.com".to_owned(),
             method_name: "v1.compute.instances.stop".to_owned(),
@@ -62,8 +57,12 @@ fn protobuf(resource_name: &str) -> Vec<u8> {
             ..AuditLog::default()
         }),
         ..LogEntryData::default()
-    }
-    .encode_to_vec()
+    };
+    // The crate does not name this type in public.
+    let resource = data.resource.insert(Default::default());
+    resource.r#type = "gce_instance".to_owned();
+    resource.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    data.encode_to_vec()
 }
 
 /// The message of a Logging sink's topic.
