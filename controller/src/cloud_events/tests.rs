@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use google_cloudevents::google::api::MonitoredResource;
 use google_cloudevents::google::events::cloud::audit::v1::{AuditLog, LogEntryData};
 use google_cloudevents::google::events::cloud::pubsub::v1::{MessagePublishedData, PubsubMessage};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use prost::Message as _;
@@ -48,12 +48,8 @@ fn entry(method: &str, resource_name: &str) -> Value {
 
 fn protobuf(resource_name: &str) -> Vec<u8> {
     let labels = [("project_id", "research-7"), ("zone", "europe-west4-b")];
-    LogEntryData {
+    let mut data = LogEntryData {
         log_name: "projects/research-7/logs/cloudaudit.googleapis.com%2Factivity".to_owned(),
-        resource: Some(MonitoredResource {
-            r#type: "gce_instance".to_owned(),
-            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        }),
         proto_payload: Some(AuditLog {
             service_name: "compute.googleapis.com".to_owned(),
             method_name: "v1.compute.instances.stop".to_owned(),
@@ -61,8 +57,12 @@ fn protobuf(resource_name: &str) -> Vec<u8> {
             ..AuditLog::default()
         }),
         ..LogEntryData::default()
-    }
-    .encode_to_vec()
+    };
+    // The crate does not name this type in public.
+    let resource = data.resource.insert(Default::default());
+    resource.r#type = "gce_instance".to_owned();
+    resource.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    data.encode_to_vec()
 }
 
 /// The message of a Logging sink's topic.
@@ -120,8 +120,6 @@ fn the_instance() -> Vec<Hint> {
         resource: Some((Kind::Instance, "rh-3f6c2a9e-t4-1".to_owned())),
     }]
 }
-
-use http::header::CONTENT_TYPE;
 
 #[test]
 fn an_audit_log_entry_from_eventarc() {
@@ -286,10 +284,14 @@ async fn only_who_has_the_token_is_heard() {
     assert!(seen.lock().unwrap().is_empty());
     assert!(metrics.encode().contains(r#"rehost_hints_total{result="unauthorized"} 8"#));
     let query = format!("a=b&token={TOKEN}");
-    for (header, query) in [(format!("bearer {TOKEN}"), None), (String::new(), Some(query.as_str()))] {
+    for (header, query) in [
+        (format!("bearer {TOKEN}"), None),
+        (String::new(), Some(query.as_str())),
+        ("Bearer eyJhbGciOi.of-the-push.subscription".to_owned(), Some(query.as_str())),
+    ] {
         assert_eq!(events.receive(&bearer(&header), query, body.as_bytes()), StatusCode::NO_CONTENT);
     }
-    assert_eq!(seen.lock().unwrap().len(), 2);
+    assert_eq!(seen.lock().unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
