@@ -5,6 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed"))]
 
 pub mod caches;
-// pub mod inventory;
+pub mod inventory;
 pub mod queue;
 pub mod slim;

@@ -23,7 +23,7 @@ use kube::runtime::watcher::Event;
 use rehost_api::notebook::DEFAULT_CLASS;
 use rehost_api::status::NotebookStatus;
 use rehost_api::{Notebook, NotebookClass};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use self::kinds::Kind;
 use self::lookup::latest;
@@ -87,11 +87,12 @@ struct Stores {
 pub struct Caches {
     stores: RwLock<Stores>,
     synced: watch::Sender<bool>,
+    class_changed: Notify,
 }
 
 impl Default for Caches {
     fn default() -> Self {
-        Self { stores: RwLock::default(), synced: watch::Sender::new(false) }
+        Self { stores: RwLock::default(), synced: watch::Sender::new(false), class_changed: Notify::new() }
     }
 }
 
@@ -138,7 +139,7 @@ impl Caches {
     pub fn objects_of(&self, uid: &str) -> OwnedObjects {
         let stores = self.read();
         let home = stores.home_of(uid);
-        let claim = home.clone().and_then(|home| stores.claim_of(uid, home.as_ref()));
+        let claim = home.as_ref().and_then(|home| stores.claim_of(uid, home.as_ref()));
         let volume = home.and_then(|home| stores.volume_of(uid, home.as_ref(), &claim));
         let attachments = match &volume {
             Seen::Present(volume) => stores.attachments_of(&volume.name),
@@ -164,6 +165,11 @@ impl Caches {
     pub async fn until_synced(&self) {
         // It fails only when the sender is gone, and that is a part of us.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// Waits for a change of any class; one that came since the last wait counts. For one waiter.
+    pub async fn class_changed(&self) {
+        self.class_changed.notified().await;
     }
 
     /// The notebook with this uid; also one that does not decode.
@@ -228,6 +234,9 @@ impl Caches {
         let calls: Vec<_> = {
             let mut stores = self.write();
             let changes = K::store_mut(&mut stores).take(event);
+            if K::NAME == NotebookClass::NAME && !changes.is_empty() {
+                self.class_changed.notify_one();
+            }
             changes.iter().flat_map(|change| K::calls(&stores, change)).collect()
         };
         for call in calls {
