@@ -75,6 +75,10 @@ fn pod(object: &mut Value) {
         each(spec, list).for_each(container);
     }
     each(spec, "volumes").for_each(volume);
+    let address = object["status"]["podIP"].as_str().unwrap_or("").to_owned();
+    if !address.is_empty() && object["status"].pointer("/podIPs/0/ip") != Some(&json!(address)) {
+        object["status"]["podIPs"] = json!([{"ip": address}]);
+    }
 }
 
 fn container(container: &mut Value) {
@@ -150,6 +154,11 @@ fn service(spec: &mut Value) {
         if port.get("targetPort").is_none_or(|target| *target == 0 || *target == "") {
             port["targetPort"] = port["port"].clone();
         }
+    }
+    if spec["sessionAffinity"] == "ClientIP" {
+        fill(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 10800}}));
+    } else if let Some(map) = spec.as_object_mut() {
+        map.remove("sessionAffinityConfig");
     }
     let external = matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
     if external {

@@ -194,6 +194,10 @@ impl State {
         } else {
             object
         };
+        let mut stored = stored;
+        if !target.kind.custom {
+            conform::stored(&mut stored, &self.kinds.get(target.index).schema);
+        }
         let stored = self.store.put(target.index, target.key.clone(), stored);
         served(target.kind, &stored)
     }
@@ -230,7 +234,7 @@ impl State {
         if kind.custom {
             conform::metadata(&mut object, &self.kinds.object_meta);
             conform::prune(&mut object, &kind.schema, "", unknown);
-            conform::default_custom(&mut object, &kind.schema);
+            conform::default_custom(&mut object, &kind.schema, true);
         } else {
             if kind.is("secrets") {
                 defaults::fold_string_data(&mut object);
@@ -243,6 +247,16 @@ impl State {
             map.insert("kind".to_owned(), json!(kind.kind));
             map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         }
+        object
+    }
+
+    /// An applied object: the schema has already been checked, and explicit nulls stay to be refused.
+    pub fn conform_applied(&self, kind: &Kind, mut object: Value) -> Value {
+        if !kind.custom {
+            return self.conform(kind, object, &mut Vec::new());
+        }
+        conform::metadata(&mut object, &self.kinds.object_meta);
+        conform::default_custom(&mut object, &kind.schema, false);
         object
     }
 
