@@ -65,10 +65,7 @@ pub(super) fn machine_type(place: &Place, name: &str) -> sdk::InstancesSetMachin
     sdk::InstancesSetMachineTypeRequest::new().set_machine_type(zonal(place, "machineTypes", name))
 }
 
-pub(super) fn machine_resources(
-    place: &Place,
-    wanted: &[Accelerator],
-) -> sdk::InstancesSetMachineResourcesRequest {
+pub(super) fn machine_resources(place: &Place, wanted: &[Accelerator]) -> sdk::InstancesSetMachineResourcesRequest {
     sdk::InstancesSetMachineResourcesRequest::new().set_guest_accelerators(accelerators(place, wanted))
 }
 
@@ -102,10 +99,7 @@ pub(super) fn scheduling(wanted: &Scheduling) -> sdk::Scheduling {
 }
 
 /// All of an instance's metadata: the API only ever replaces it whole.
-pub(super) fn metadata(
-    beside: &BTreeMap<String, String>,
-    settings: &GuestSettings,
-) -> Result<sdk::Metadata, GceError> {
+pub(super) fn metadata(beside: &BTreeMap<String, String>, settings: &GuestSettings) -> Result<sdk::Metadata, GceError> {
     let settings = serde_json::to_string(settings)
         .map_err(|why| GceError::new(Cause::Invalid, format!("the settings cannot be written: {why}")))?;
     let mut all = beside.clone();
@@ -147,9 +141,9 @@ fn network(wanted: &Network) -> sdk::NetworkInterface {
         Some(subnetwork) => sdk::NetworkInterface::new().set_subnetwork(subnetwork),
         None => sdk::NetworkInterface::new().set_network("global/networks/default"),
     };
-    let external = wanted.external_address.then(|| {
-        sdk::AccessConfig::new().set_name("External NAT").set_type(sdk::access_config::Type::OneToOneNat)
-    });
+    let external = wanted
+        .external_address
+        .then(|| sdk::AccessConfig::new().set_name("External NAT").set_type(sdk::access_config::Type::OneToOneNat));
     body.set_access_configs(external)
 }
 
@@ -159,7 +153,10 @@ fn reservation(wanted: &NewInstance) -> Option<sdk::ReservationAffinity> {
     let affinity = sdk::ReservationAffinity::new();
     match (&wanted.reservation, wanted.scheduling.provisioning) {
         (Some(name), _) => Some(
-            affinity.set_consume_reservation_type(SpecificReservation).set_key(RESERVATION_KEY).set_values([name.clone()]),
+            affinity
+                .set_consume_reservation_type(SpecificReservation)
+                .set_key(RESERVATION_KEY)
+                .set_values([name.clone()]),
         ),
         (None, Provisioning::FlexStart) => Some(affinity.set_consume_reservation_type(NoReservation)),
         (None, Provisioning::Standard | Provisioning::Spot) => None,
@@ -172,8 +169,10 @@ pub(super) fn instance(place: &Place, wanted: &NewInstance) -> Result<sdk::Insta
     let disks = std::iter::once(boot(place, &wanted.boot))
         .chain(wanted.home.iter().map(|disk| home(place, disk, HOME_DEVICE)))
         .chain((0..wanted.local_ssds).map(|_| local_ssd(place)));
-    let identity =
-        wanted.service_account.iter().map(|it| sdk::ServiceAccount::new().set_email(it).set_scopes([CLOUD_PLATFORM_SCOPE]));
+    let identity = wanted
+        .service_account
+        .iter()
+        .map(|it| sdk::ServiceAccount::new().set_email(it).set_scopes([CLOUD_PLATFORM_SCOPE]));
     let shielded = wanted.shielded.map(|it| {
         sdk::ShieldedInstanceConfig::new()
             .set_enable_secure_boot(it.secure_boot)

@@ -107,7 +107,9 @@ fn trust(endpoint: &str) -> Result<Trust, ConnectError> {
     match uri.scheme_str() {
         Some("https") => Ok(Trust::Encrypted),
         Some("http") if local => Ok(Trust::ThisMachine),
-        Some("http") => Err(refuse("plain http would show the controller's token to the network: use https".to_owned())),
+        Some("http") => {
+            Err(refuse("plain http would show the controller's token to the network: use https".to_owned()))
+        }
         Some(_) | None => Err(refuse("it must begin with https:// (or http:// for this machine)".to_owned())),
     }
 }
@@ -126,7 +128,9 @@ async fn credentials(settings: &GceSettings) -> Result<Credentials, ConnectError
     };
     // The quota project goes with the requests to Compute Engine, not with the one for the other account's token.
     let own: Credentials = OurCredentials::new(source, None).into();
-    let acting = impersonated::Builder::from_source_credentials(own).with_target_principal(account).with_scopes(SCOPES.iter().copied());
+    let acting = impersonated::Builder::from_source_credentials(own)
+        .with_target_principal(account)
+        .with_scopes(SCOPES.iter().copied());
     let acting = match &settings.quota_project {
         Some(project) => acting.with_quota_project_id(project),
         None => acting,
@@ -228,7 +232,8 @@ mod tests {
         for local in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:9", "http://127.8.8.8"] {
             assert!(matches!(trust(local), Ok(Trust::ThisMachine)), "{local}");
         }
-        for foreign in ["http://10.0.0.1", "http://localhost.example.org", "compute.googleapis.com", "ftp://127.0.0.1"] {
+        for foreign in ["http://10.0.0.1", "http://localhost.example.org", "compute.googleapis.com", "ftp://127.0.0.1"]
+        {
             assert!(matches!(trust(foreign), Err(ConnectError::Endpoint { .. })), "{foreign}");
         }
     }

@@ -70,7 +70,10 @@ pub(super) fn instance(place: &Place, found: sdk::Instance) -> Result<Instance, 
         status: InstanceStatus::parse(found.status.as_ref().and_then(sdk::instance::Status::name).unwrap_or_default()),
         machine_type: short_of(found.machine_type.as_ref()),
         accelerators: found.guest_accelerators.iter().map(accelerator).collect(),
-        on_host_maintenance: found.scheduling.and_then(|scheduling| scheduling.on_host_maintenance).and_then(maintenance),
+        on_host_maintenance: found
+            .scheduling
+            .and_then(|scheduling| scheduling.on_host_maintenance)
+            .and_then(maintenance),
         labels: found.labels.into_iter().collect(),
         label_fingerprint: found.label_fingerprint.as_ref().map(fingerprint_text),
         metadata_fingerprint: found.metadata.and_then(|it| it.fingerprint).as_ref().map(fingerprint_text),
@@ -248,8 +251,12 @@ mod tests {
             "networkInterfaces": [{"networkIP": "10.0.0.5"}],
             "disks": [{"boot": true, "autoDelete": true, "deviceName": "persistent-disk-0", "mode": "READ_WRITE",
                 "source": format!("{zone}/disks/vm"), "type": "PERSISTENT", "diskSizeGb": "10"}]});
-        let found = instance(&place(), serde_json::from_value(recorded).expect("the SDK reads it")).expect("we read it");
-        assert_eq!((found.id, found.status, found.machine_type.as_str()), (7, InstanceStatus::Stopped, "n1-standard-4"));
+        let found =
+            instance(&place(), serde_json::from_value(recorded).expect("the SDK reads it")).expect("we read it");
+        assert_eq!(
+            (found.id, found.status, found.machine_type.as_str()),
+            (7, InstanceStatus::Stopped, "n1-standard-4")
+        );
         assert_eq!(found.accelerators, [Accelerator { kind: "nvidia-tesla-t4".into(), count: 1 }]);
         assert_eq!(found.on_host_maintenance, Some(OnHostMaintenance::Terminate));
         assert_eq!(found.label_fingerprint.as_deref(), Some("vezUS-42LLM="));
@@ -262,7 +269,8 @@ mod tests {
 
     #[test]
     fn an_object_without_its_id_is_not_half_read() {
-        let nameless: sdk::Disk = serde_json::from_value(json!({"name": "d", "sizeGb": "10"})).expect("the SDK reads it");
+        let nameless: sdk::Disk =
+            serde_json::from_value(json!({"name": "d", "sizeGb": "10"})).expect("the SDK reads it");
         assert!(disk(&place(), nameless).is_err());
     }
 

@@ -109,7 +109,8 @@ impl Inventory {
 ///
 /// An object that is missing from a zone which could not be reached is not gone, and wakes nobody.
 pub fn changes(old: &Inventory, new: &Inventory) -> BTreeSet<String> {
-    let instances = changed(&old.instances, &new.instances, |it| new.completeness.covers(&it.zone), |it| (&it.zone, it.id));
+    let instances =
+        changed(&old.instances, &new.instances, |it| new.completeness.covers(&it.zone), |it| (&it.zone, it.id));
     let disks = changed(&old.disks, &new.disks, |it| new.completeness.covers(&it.zone), |it| (&it.zone, it.id));
     instances.into_iter().chain(disks).collect()
 }
@@ -123,7 +124,8 @@ fn changed<'a, T: PartialEq>(
     let mut uids: BTreeSet<&String> = old.keys().collect();
     uids.extend(new.keys());
     let differs = |uid: &&String| {
-        let of = |all: &'a BTreeMap<String, Vec<T>>| -> &'a [T] { all.get(*uid).map(Vec::as_slice).unwrap_or_default() };
+        let of =
+            |all: &'a BTreeMap<String, Vec<T>>| -> &'a [T] { all.get(*uid).map(Vec::as_slice).unwrap_or_default() };
         let before: BTreeMap<_, _> = of(old).iter().map(|it| (key(it), it)).collect();
         let after: BTreeMap<_, _> = of(new).iter().map(|it| (key(it), it)).collect();
         let gone = before.iter().any(|(key, it)| !after.contains_key(key) && covered(it));

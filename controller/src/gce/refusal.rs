@@ -132,7 +132,11 @@ fn cause_of(reason: &str) -> Option<Cause> {
         "autherror" | "unauthenticated" | "accesstokenexpired" | "credentialsmissing" => Cause::Unauthenticated,
         "resourceinuse" | "resourceinusebyanotherresource" => Cause::ResourceInUse,
         "resourcenotready" => Cause::NotReady,
-        "invalid" | "invalidparameter" | "badrequest" | "invalidfieldvalue" | "invalidusage"
+        "invalid"
+        | "invalidparameter"
+        | "badrequest"
+        | "invalidfieldvalue"
+        | "invalidusage"
         | "unsupportedoperation" => Cause::Invalid,
         "backenderror" | "internalerror" | "serviceunavailable" => Cause::Server,
         _ => return None,
@@ -221,7 +225,8 @@ impl GceError {
         match serde_json::from_slice::<Body>(body) {
             Ok(Body { error }) => {
                 evidence.message = error.message;
-                evidence.words = error.details.into_iter().chain(error.errors).filter_map(BodyWord::into_word).collect();
+                evidence.words =
+                    error.details.into_iter().chain(error.errors).filter_map(BodyWord::into_word).collect();
             }
             // A proxy or load balancer on the way answers in HTML; its status is all that counts.
             Err(_) => evidence.message = format!("HTTP status {http_status} without a readable reason"),
@@ -260,7 +265,8 @@ impl GceError {
             for detail in &error.error_details {
                 evidence.words.extend(detail.error_info.as_ref().and_then(word_of_info));
                 if let Some(quota) = &detail.quota_info {
-                    evidence.quota_metric = quota.metric_name.as_deref().map(|name| super::model::short(name).to_owned());
+                    evidence.quota_metric =
+                        quota.metric_name.as_deref().map(|name| super::model::short(name).to_owned());
                     evidence.quota_limit = quota.limit;
                 }
             }

@@ -74,7 +74,8 @@ impl State {
 
     fn check_preconditions(target: &Target<'_>, object: &Value, options: &Options) -> Result<(), Refusal> {
         // The real server names the kind here where it elsewhere names the resource.
-        let about = About { resource: &target.kind.kind, ..target.about() };
+        let group = if target.kind.stored_as.is_some() { "" } else { &target.kind.group };
+        let about = About { group, resource: &target.kind.kind, ..target.about() };
         let found = |name: &str| object["metadata"][name].as_str().unwrap_or("").to_owned();
         if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != found("uid")) {
             let why = format!(
@@ -101,7 +102,9 @@ impl State {
         if let Grace::Pending = grace_s {
             return Ok(Outcome { object: old, show: false });
         }
-        set_deletion_finalizers(&mut new, options);
+        if target.kind.resource != "events" || target.kind.custom {
+            set_deletion_finalizers(&mut new, options);
+        }
         let pending = new["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         match grace_s {
             Grace::Given(seconds) => {

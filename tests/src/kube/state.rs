@@ -14,6 +14,7 @@ use super::managed::{self, Writer};
 use super::refusal::{About, Refusal};
 use super::request::{Request, Verb};
 use super::store::{Key, Store};
+use super::typed::complaints;
 
 /// What time it is.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -273,6 +274,11 @@ impl State {
         let reset = offered.as_ref().is_some_and(|list| *list == json!([{}]) || *list == json!([]));
         let chosen = if subresource.is_empty() && offered.is_some() { offered } else { known };
         if live.is_some() && (reset || chosen.is_none()) {
+            return new;
+        }
+        if kind.custom && !complaints(&new, &kind.schema, true).is_empty() {
+            // Nobody owns anything any more after a body that does not fit the schema, for instance in the part of it
+            // that a write to status ignores.
             return new;
         }
         let mut before = live.cloned().unwrap_or_else(|| self.empty(kind));

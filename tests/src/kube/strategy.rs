@@ -64,9 +64,6 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
     if kind.is("services") {
         keep_cluster_ip(&mut new["spec"], &old["spec"]);
     }
-    if kind.is("persistentvolumeclaims") && new["spec"].get("volumeName").is_none() {
-        copy(&mut new["spec"], &old["spec"], "volumeName");
-    }
     // Priority classes have a generation that never moves.
     if kind.generation && !kind.is("priorityclasses") && content(new) != content(old) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
@@ -107,6 +104,7 @@ pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value) {
             Some(status) => new["status"] = status,
             None => remove(new, "status"),
         }
+        remove(&mut new["metadata"], "managedFields");
         restore(new, "managedFields", managed);
         restore(new, "resourceVersion", version);
         return;
@@ -121,11 +119,9 @@ pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value) {
             copy(&mut new["status"], &old["status"], "qosClass");
         }
         "volumeattachments" => {
-            let managed = new["metadata"].get("managedFields").cloned();
-            let version = new["metadata"].get("resourceVersion").cloned();
-            copy(new, old, "metadata");
-            restore(new, "managedFields", managed);
-            restore(new, "resourceVersion", version);
+            for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+                copy(&mut new["metadata"], &old["metadata"], field);
+            }
         }
         _ => {}
     }
@@ -366,6 +362,11 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
                 let message = "spec.persistentvolumesource is immutable after creation";
                 faults.push(Fault::forbidden("spec.persistentvolumesource", message));
             }
+            if changed("/spec/nodeAffinity") && old["spec"].get("nodeAffinity").is_some() {
+                let why = "field is immutable, except for updating from beta label to GA";
+                let value = new["spec"].get("nodeAffinity").cloned().unwrap_or_default();
+                faults.push(Fault::invalid("nodeAffinity", &value, why));
+            }
         }
         "volumeattachments" if changed("/spec") => {
             faults.push(Fault::invalid("spec", &new["spec"], "field is immutable"));
@@ -383,17 +384,18 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
                 }
             }
             if changed("/parameters") {
-                faults.push(Fault::forbidden("parameters", "updates to parameters are forbidden."));
+                faults.push(Fault::invalid("parameters", &new["parameters"], "field is immutable"));
             }
             if changed("/provisioner") {
                 faults.push(Fault::invalid("provisioner", &new["provisioner"], "field is immutable"));
             }
         }
         "priorityclasses" => {
-            for field in ["value", "preemptionPolicy"] {
-                if new.get(field) != old.get(field) {
-                    faults.push(Fault::forbidden(field, "may not be changed in an update."));
-                }
+            if changed("/value") {
+                faults.push(Fault::forbidden("value", "may not be changed in an update."));
+            }
+            if changed("/preemptionPolicy") {
+                faults.push(Fault::invalid("preemptionPolicy", &new["preemptionPolicy"], "field is immutable"));
             }
         }
         "services" if changed("/spec/clusterIP") => {
@@ -423,21 +425,30 @@ fn claim_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
     let size = |spec: &Value| {
         spec.pointer("/resources/requests/storage").and_then(Value::as_str).and_then(Quantity::parse).map(|q| q.whole())
     };
+    let classed = new.get("storageClassName").is_some();
+    let unclassed = old["spec"].get("storageClassName").is_none();
     let strip = |spec: &Value| {
         let mut spec = spec.as_object().cloned().unwrap_or_default();
+        if unclassed && classed {
+            spec.remove("storageClassName");
+        }
         spec.remove("resources");
         spec.remove("volumeName");
         spec
     };
     let bound = old["status"]["phase"] == "Bound";
+    let capacity = old.pointer("/status/capacity/storage").and_then(Value::as_str).and_then(Quantity::parse);
+    let capacity = capacity.map_or(0, |capacity| capacity.whole());
     let old = &old["spec"];
     let bind = old.get("volumeName").is_none();
     let moved = !bind && new.get("volumeName") != old.get("volumeName");
     let resized = new.get("resources") != old.get("resources");
     if strip(new) != strip(old) || moved || (resized && !bound) {
         faults.push(Fault::forbidden("spec", CLAIM_UPDATE));
-    } else if let (Some(after), Some(before)) = (size(new), size(old))
+    }
+    if let (Some(after), Some(before)) = (size(new), size(old))
         && after < before
+        && after <= capacity
     {
         let why = "field can not be less than status.capacity";
         faults.push(Fault::forbidden("spec.resources.requests.storage", why));

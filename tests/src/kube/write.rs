@@ -15,6 +15,9 @@ use super::typed::complaints;
 impl State {
     /// POST.
     pub fn create(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
+        if request.subresource.is_some() {
+            self.admit_namespace(&self.target(kind, request))?;
+        }
         match request.subresource.as_deref() {
             Some("binding") => return self.bind(kind, request),
             Some("eviction") => return self.evict(kind, request),
@@ -46,13 +49,17 @@ impl State {
             }
             return Err(refusal);
         }
-        if kind.is("services") {
+        if kind.is("services") && request.subresource.is_none() {
             self.allocate_address(&mut object["spec"]);
         }
         if is_dry(request) {
             return Ok(object);
         }
-        Ok(self.save(&target, object))
+        let saved = self.save(&target, object);
+        if kind.is("persistentvolumeclaims") {
+            self.store.mark_fresh(target.index, target.key);
+        }
+        Ok(saved)
     }
 
     fn check_insert<'a>(
@@ -63,11 +70,17 @@ impl State {
     ) -> Result<(Target<'a>, Value), Refusal> {
         let mut target = self.target(kind, request);
         target.key.1 = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
-        self.admit_namespace(&target)?;
+        let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
+        if target.key.1.is_empty() {
+            // Until there is a name, refusals show what it will start with.
+            let named = Target { kind, index: target.index, key: (target.key.0.clone(), prefix.clone()) };
+            self.admit_namespace(&named)?;
+        } else {
+            self.admit_namespace(&target)?;
+        }
         self.admit(kind, &mut object)?;
         object["metadata"]["uid"] = json!(self.uid());
         object["metadata"]["creationTimestamp"] = json!(self.time());
-        let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
         if target.key.1.is_empty() && !prefix.is_empty() {
             target.key.1 = self.generated_name(&target, &prefix);
             object["metadata"]["name"] = json!(target.key.1);
@@ -75,7 +88,12 @@ impl State {
         }
         let now = self.time();
         strategy::prepare_create(kind, &mut object, &now);
-        let faults = strategy::create_faults(kind, &object);
+        let mut faults = strategy::create_faults(kind, &object);
+        let given = object["spec"].get("clusterIP").is_some() && object["spec"].get("clusterIPs").is_none();
+        if kind.is("services") && request.subresource.is_some() && given {
+            // Through the status endpoint nothing is allocated.
+            faults.push(Fault::required("spec.clusterIPs", ""));
+        }
         if !faults.is_empty() {
             return Err(Refusal::invalid(&validation_about(&target), &faults));
         }
@@ -204,6 +222,8 @@ impl State {
         let live = self.load(&target);
         if let Some(live) = &live {
             check_uid(&target, &object, live)?;
+        } else if kind.create_on_update && object["metadata"].get("uid").is_some() {
+            check_uid(&target, &object, &Value::Null)?;
         } else if !kind.create_on_update {
             return Err(Refusal::not_found(&target.about()));
         }
@@ -281,7 +301,7 @@ impl State {
         if let Some(metadata) = config["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
-        let wrong = complaints(&config, &kind.schema);
+        let wrong = complaints(&config, &kind.schema, false);
         if !wrong.is_empty() {
             return Err(Refusal::internal(typed_complaint(kind, &config, &wrong)));
         }
@@ -332,6 +352,9 @@ impl State {
             let body = self.insert(kind, request, new)?;
             return Ok(Answer::Json { code: 201, body });
         };
+        if kind.is("pods") && request.subresource.is_none() {
+            defaults::admit_tolerations(&mut new["spec"]);
+        }
         check_version(&target, &mut new, &old)?;
         keep_system_fields(&mut new, &old);
         let subresource = request.subresource.as_deref().unwrap_or("");
@@ -352,7 +375,10 @@ impl State {
             }
             return Ok(Answer::ok(new));
         }
-        if new == old || is_dry(request) {
+        if !kind.custom {
+            super::conform::stored(&mut new, &kind.schema);
+        }
+        if (new == old && !self.store.is_fresh(target.index, &target.key)) || is_dry(request) {
             return Ok(Answer::ok(new));
         }
         Ok(Answer::ok(self.save(&target, new)))

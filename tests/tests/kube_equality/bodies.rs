@@ -81,7 +81,12 @@ pub fn object(row: &KindRow, name: &str, rng: &mut SmallRng) -> Value {
         ("", "configmaps") => config_map(&mut dice),
         ("", "serviceaccounts") => {
             let mut out = json!({});
-            dice.some(&mut out, 50, "imagePullSecrets", &[json!([{"name": "a"}]), json!([{"name": "a"}, {"name": "b"}])]);
+            dice.some(
+                &mut out,
+                50,
+                "imagePullSecrets",
+                &[json!([{"name": "a"}]), json!([{"name": "a"}, {"name": "b"}])],
+            );
             dice.some(&mut out, 30, "automountServiceAccountToken", &[json!(false), json!(true)]);
             out
         }
@@ -120,24 +125,39 @@ fn gadget(dice: &mut Dice<'_>) -> Value {
     dice.some(&mut spec, 30, "zones", &[json!(["a"]), json!(["a", "b"]), json!([]), json!(["a", "a"])]);
     dice.some(&mut spec, 40, "tags", &[json!(["x"]), json!(["y", "x"]), json!(["z"]), json!([]), json!(["x", "x"])]);
     let bucket = |path: &str, name: &str| json!({"path": path, "name": name});
-    dice.some(&mut spec, 40, "buckets", &[
-        json!([bucket("p", "one")]),
-        json!([bucket("q", "two"), bucket("p", "one")]),
-        json!([bucket("p", "other"), {"path": "r", "readOnly": true}]),
-        json!([bucket("p", "one"), bucket("p", "two")]),
-        json!([{"name": "keyless"}]),
-        json!([]),
-    ]);
-    dice.some(&mut spec, 40, "host", &[
-        json!({"vm": {"machineType": "small"}}),
-        json!({"vm": {"machineType": "large", "gpus": 1}}),
-        json!({"pod": {"image": "i"}}),
-        json!({}),
-        json!({"vm": {}}),
-    ]);
+    dice.some(
+        &mut spec,
+        40,
+        "buckets",
+        &[
+            json!([bucket("p", "one")]),
+            json!([bucket("q", "two"), bucket("p", "one")]),
+            json!([bucket("p", "other"), {"path": "r", "readOnly": true}]),
+            json!([bucket("p", "one"), bucket("p", "two")]),
+            json!([{"name": "keyless"}]),
+            json!([]),
+        ],
+    );
+    dice.some(
+        &mut spec,
+        40,
+        "host",
+        &[
+            json!({"vm": {"machineType": "small"}}),
+            json!({"vm": {"machineType": "large", "gpus": 1}}),
+            json!({"pod": {"image": "i"}}),
+            json!({}),
+            json!({"vm": {}}),
+        ],
+    );
     dice.some(&mut spec, 20, "labels", &[json!({"a": "1"}), json!({"a": "2", "b": "1"}), json!({})]);
     dice.some(&mut spec, 20, "frozen", &[json!({"a": "1"}), json!({"a": "1", "b": "2"}), json!({"b": "2"})]);
-    dice.some(&mut spec, 20, "extra", &[json!({"any": {"deep": 1}}), json!({"list": [1, {"a": 2}]}), json!({"any": 5})]);
+    dice.some(
+        &mut spec,
+        20,
+        "extra",
+        &[json!({"any": {"deep": 1}}), json!({"list": [1, {"a": 2}]}), json!({"any": 5})],
+    );
     dice.some(&mut spec, 10, "port", &[json!(80), json!("http"), json!(true)]);
     dice.some(&mut spec, 10, "maybe", &[json!("yes"), Value::Null]);
     dice.some(&mut spec, 4, "unknown", &[json!(1)]);
@@ -153,33 +173,68 @@ fn gadget_status(dice: &mut Dice<'_>) -> Value {
     dice.some(&mut status, 60, "phase", &[json!("Running"), json!("Stopped")]);
     dice.some(&mut status, 40, "observedGeneration", &[json!(1), json!(2)]);
     let condition = |kind: &str, value: &str| json!({"type": kind, "status": value, "reason": "Because"});
-    dice.some(&mut status, 60, "conditions", &[
-        json!([condition("Ready", "True")]),
-        json!([condition("Ready", "False"), condition("Stalled", "True")]),
-        json!([condition("Stalled", "False")]),
-        json!([{"type": "Ready"}]),
-    ]);
+    dice.some(
+        &mut status,
+        60,
+        "conditions",
+        &[
+            json!([condition("Ready", "True")]),
+            json!([condition("Ready", "False"), condition("Stalled", "True")]),
+            json!([condition("Stalled", "False")]),
+            json!([{"type": "Ready"}]),
+        ],
+    );
     status
 }
 
 fn pod(dice: &mut Dice<'_>) -> Value {
     let mut main = json!({"name": "main"});
-    dice.some(&mut main, 97, "image", &[json!("jupyter:1"), json!("jupyter:1"), json!("jupyter"), json!("r.io/x/jupyter:2")]);
+    dice.some(
+        &mut main,
+        97,
+        "image",
+        &[json!("jupyter:1"), json!("jupyter:1"), json!("jupyter"), json!("r.io/x/jupyter:2")],
+    );
     let amount = |cpu: &str| json!({"cpu": cpu, "memory": "1Gi"});
-    dice.some(&mut main, 60, "resources", &[
-        json!({"limits": amount("1"), "requests": amount("1000m")}),
-        json!({"limits": amount("2")}),
-        json!({"requests": {"cpu": "100m"}}),
-        json!({"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}),
-    ]);
-    dice.some(&mut main, 30, "env", &[
-        json!([{"name": "A", "value": "1"}]),
-        json!([{"name": "B", "value": ""}, {"name": "A", "value": "2"}]),
-        json!([{"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]),
-    ]);
-    dice.some(&mut main, 30, "ports", &[json!([{"containerPort": 8888}]), json!([{"containerPort": 8888, "name": "http"}])]);
-    dice.some(&mut main, 20, "readinessProbe", &[json!({"httpGet": {"port": 8888}}), json!({"tcpSocket": {"port": "http"}, "periodSeconds": 3})]);
-    dice.some(&mut main, 20, "securityContext", &[json!({"runAsUser": 1000, "runAsNonRoot": true}), json!({"privileged": false})]);
+    dice.some(
+        &mut main,
+        60,
+        "resources",
+        &[
+            json!({"limits": amount("1"), "requests": amount("1000m")}),
+            json!({"limits": amount("2")}),
+            json!({"requests": {"cpu": "100m"}}),
+            json!({"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}),
+        ],
+    );
+    dice.some(
+        &mut main,
+        30,
+        "env",
+        &[
+            json!([{"name": "A", "value": "1"}]),
+            json!([{"name": "B", "value": ""}, {"name": "A", "value": "2"}]),
+            json!([{"name": "P", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]),
+        ],
+    );
+    dice.some(
+        &mut main,
+        30,
+        "ports",
+        &[json!([{"containerPort": 8888}]), json!([{"containerPort": 8888, "name": "http"}])],
+    );
+    dice.some(
+        &mut main,
+        20,
+        "readinessProbe",
+        &[json!({"httpGet": {"port": 8888}}), json!({"tcpSocket": {"port": "http"}, "periodSeconds": 3})],
+    );
+    dice.some(
+        &mut main,
+        20,
+        "securityContext",
+        &[json!({"runAsUser": 1000, "runAsNonRoot": true}), json!({"privileged": false})],
+    );
     dice.some(&mut main, 15, "command", &[json!(["jupyter", "lab"]), json!([])]);
     dice.some(&mut main, 10, "lifecycle", &[json!({"preStop": {"exec": {"command": ["sh"]}}})]);
     let mut spec = json!({"containers": [main]});
@@ -190,14 +245,20 @@ fn pod(dice: &mut Dice<'_>) -> Value {
             json!([{"name": "key", "secret": {"secretName": "k"}}, {"name": "home"}]),
         ]);
         if dice.chance(60) {
-            spec["containers"][0]["volumeMounts"] = json!([{"name": "home", "mountPath": "/home/jupyter", "subPath": "home"}]);
+            spec["containers"][0]["volumeMounts"] =
+                json!([{"name": "home", "mountPath": "/home/jupyter", "subPath": "home"}]);
         }
     }
     if dice.chance(15) {
         spec["containers"].as_array_mut().expect("a list").push(json!({"name": "side", "image": "side:1"}));
     }
     dice.some(&mut spec, 20, "nodeSelector", &[json!({"zone": "a"}), json!({})]);
-    dice.some(&mut spec, 20, "securityContext", &[json!({"fsGroup": 1000, "fsGroupChangePolicy": "OnRootMismatch"}), json!({})]);
+    dice.some(
+        &mut spec,
+        20,
+        "securityContext",
+        &[json!({"fsGroup": 1000, "fsGroupChangePolicy": "OnRootMismatch"}), json!({})],
+    );
     dice.some(&mut spec, 20, "terminationGracePeriodSeconds", &[json!(0), json!(60)]);
     dice.some(&mut spec, 20, "tolerations", &[json!([{"key": "nvidia.com/gpu", "operator": "Exists"}])]);
     dice.some(&mut spec, 15, "affinity", &[json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}}})]);
@@ -214,11 +275,14 @@ fn pod(dice: &mut Dice<'_>) -> Value {
 
 fn pod_status(dice: &mut Dice<'_>) -> Value {
     let mut status = json!({"phase": dice.pick(&[json!("Running"), json!("Pending"), json!("Failed")])});
-    let condition = |kind: &str, value: &str| json!({"type": kind, "status": value, "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    dice.some(&mut status, 60, "conditions", &[
-        json!([condition("Ready", "True")]),
-        json!([condition("PodScheduled", "True"), condition("Ready", "False")]),
-    ]);
+    let condition =
+        |kind: &str, value: &str| json!({"type": kind, "status": value, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    dice.some(
+        &mut status,
+        60,
+        "conditions",
+        &[json!([condition("Ready", "True")]), json!([condition("PodScheduled", "True"), condition("Ready", "False")])],
+    );
     dice.some(&mut status, 30, "podIP", &[json!("10.1.2.3")]);
     let container = json!({"name": "main", "image": "jupyter:1", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
     dice.some(&mut status, 30, "containerStatuses", &[json!([container])]);
@@ -231,10 +295,15 @@ fn claim(dice: &mut Dice<'_>) -> Value {
     dice.some(&mut spec, 60, "storageClassName", &[json!("rehost-home"), json!("")]);
     dice.some(&mut spec, 40, "volumeName", &[json!("pv-a"), json!("pv-b")]);
     let mut out = json!({"spec": spec});
-    dice.some(&mut out, 50, "status", &[
-        json!({"phase": "Bound", "accessModes": ["ReadWriteOncePod"], "capacity": {"storage": "1Gi"}}),
-        json!({"phase": "Pending"}),
-    ]);
+    dice.some(
+        &mut out,
+        50,
+        "status",
+        &[
+            json!({"phase": "Bound", "accessModes": ["ReadWriteOncePod"], "capacity": {"storage": "1Gi"}}),
+            json!({"phase": "Pending"}),
+        ],
+    );
     out
 }
 
@@ -246,7 +315,15 @@ fn volume(dice: &mut Dice<'_>) -> Value {
     dice.some(&mut spec, 95, "accessModes", &[json!(["ReadWriteOncePod"])]);
     dice.some(&mut spec, 60, "persistentVolumeReclaimPolicy", &[json!("Retain")]);
     dice.some(&mut spec, 60, "storageClassName", &[json!("rehost-home")]);
-    dice.some(&mut spec, 40, "claimRef", &[json!({"namespace": "n", "name": "c", "kind": "PersistentVolumeClaim", "apiVersion": "v1"}), json!({"namespace": "n", "name": "d", "uid": "u"})]);
+    dice.some(
+        &mut spec,
+        40,
+        "claimRef",
+        &[
+            json!({"namespace": "n", "name": "c", "kind": "PersistentVolumeClaim", "apiVersion": "v1"}),
+            json!({"namespace": "n", "name": "d", "uid": "u"}),
+        ],
+    );
     dice.some(&mut spec, 60, "nodeAffinity", &[json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "topology.gke.io/zone", "operator": "In", "values": ["a"]}]}]}})]);
     let mut out = json!({"spec": spec});
     dice.some(&mut out, 40, "status", &[json!({"phase": "Available"}), json!({"phase": "Bound"})]);
@@ -313,10 +390,15 @@ fn node(dice: &mut Dice<'_>) -> Value {
     dice.some(&mut spec, 20, "taints", &[json!([{"key": "gpu", "effect": "NoSchedule"}])]);
     let mut out = json!({"spec": spec});
     let ready = json!({"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    dice.some(&mut out, 50, "status", &[
-        json!({"capacity": {"cpu": "4000m", "memory": "16Gi", "pods": "110"}}),
-        json!({"capacity": {"cpu": "8"}, "allocatable": {"cpu": "7"}, "conditions": [ready]}),
-    ]);
+    dice.some(
+        &mut out,
+        50,
+        "status",
+        &[
+            json!({"capacity": {"cpu": "4000m", "memory": "16Gi", "pods": "110"}}),
+            json!({"capacity": {"cpu": "8"}, "allocatable": {"cpu": "7"}, "conditions": [ready]}),
+        ],
+    );
     out
 }
 
@@ -330,7 +412,16 @@ fn slice(dice: &mut Dice<'_>) -> Value {
             json!([{"addresses": ["10.1.1.2"], "conditions": {"ready": false, "serving": false}, "nodeName": "n", "zone": "z"}]),
         ]),
     });
-    dice.some(&mut out, 80, "ports", &[json!([{"port": 8888, "name": "http"}]), json!([{"port": 80}]), json!([{"port": 80, "name": "", "protocol": "TCP", "appProtocol": "http"}])]);
+    dice.some(
+        &mut out,
+        80,
+        "ports",
+        &[
+            json!([{"port": 8888, "name": "http"}]),
+            json!([{"port": 80}]),
+            json!([{"port": 80, "name": "", "protocol": "TCP", "appProtocol": "http"}]),
+        ],
+    );
     out
 }
 
@@ -340,11 +431,16 @@ fn attachment(dice: &mut Dice<'_>) -> Value {
         "nodeName": dice.pick(&[json!("n1"), json!("n1"), json!("n2")]),
         "source": {"persistentVolumeName": "pv"},
     }});
-    dice.some(&mut out, 60, "status", &[
-        json!({"attached": true}),
-        json!({"attached": false, "attachError": {"message": "busy", "time": "2026-01-01T00:00:00Z"}}),
-        json!({"attached": true, "attachmentMetadata": {"a": "b"}}),
-    ]);
+    dice.some(
+        &mut out,
+        60,
+        "status",
+        &[
+            json!({"attached": true}),
+            json!({"attached": false, "attachError": {"message": "busy", "time": "2026-01-01T00:00:00Z"}}),
+            json!({"attached": true, "attachmentMetadata": {"a": "b"}}),
+        ],
+    );
     out
 }
 
@@ -352,7 +448,12 @@ fn lease(dice: &mut Dice<'_>) -> Value {
     let mut spec = json!({});
     dice.some(&mut spec, 80, "holderIdentity", &[json!("one"), json!("two")]);
     dice.some(&mut spec, 80, "leaseDurationSeconds", &[json!(15)]);
-    dice.some(&mut spec, 60, "renewTime", &[json!("2026-01-01T00:00:00.000000Z"), json!("2026-01-01T00:00:05.123456Z")]);
+    dice.some(
+        &mut spec,
+        60,
+        "renewTime",
+        &[json!("2026-01-01T00:00:00.000000Z"), json!("2026-01-01T00:00:05.123456Z")],
+    );
     dice.some(&mut spec, 40, "leaseTransitions", &[json!(0), json!(1)]);
     json!({"spec": spec})
 }

@@ -181,7 +181,10 @@ fn sort_managers(value: &mut Value) {
             for (key, item) in map.iter_mut() {
                 if let (true, Value::Array(list)) = (key == "managedFields", &mut *item) {
                     list.sort_by_key(|entry| {
-                        format!("{}{}{}{}", entry["operation"], entry["manager"], entry["subresource"], entry["apiVersion"])
+                        format!(
+                            "{}{}{}{}",
+                            entry["operation"], entry["manager"], entry["subresource"], entry["apiVersion"]
+                        )
                     });
                 } else {
                     sort_managers(item);

@@ -1,7 +1,8 @@
 //! The simulated API server answers as the real kube-apiserver does.
 //!
 //! Two hundred random scripts run against both; every status code and every body must be the same, but for times,
-//! uids, versions and addresses, which must only correspond. With `REHOST_SCRIPTS=from..to` other seeds run.
+//! uids, versions and addresses, which must only correspond. With `REHOST_SCRIPTS=from..to` other seeds run, and
+//! with `REHOST_SHOW=1` every request and the real answer is printed.
 #![allow(clippy::expect_used, reason = "a test ends where its world is not as it must be")]
 
 mod bodies;
@@ -68,8 +69,14 @@ async fn run(seed: u64, real: &Client, simulated: &Client) -> Vec<String> {
     let from = (watches::version(real).await, watches::version(simulated).await);
     for (index, step) in script.steps.iter().enumerate() {
         let (wanted, found) = (one.run(step).await, other.run(step).await);
+        if std::env::var_os("REHOST_SHOW").is_some() {
+            eprintln!("{index} {} {} {}\n  {} {}", step.method, step.path, step.body, wanted.status, wanted.body);
+        }
         if wanted != found {
-            let mut text = format!("script {seed} step {index}: {} {} {}\n  {}\n", step.method, step.path, step.content_type, step.body);
+            let mut text = format!(
+                "script {seed} step {index}: {} {} {}\n  {}\n",
+                step.method, step.path, step.content_type, step.body
+            );
             let _ = writeln!(text, "  status: real {} simulated {}", wanted.status, found.status);
             for line in differences(&wanted.body, &found.body) {
                 let _ = writeln!(text, "  {line}");
@@ -83,7 +90,10 @@ async fn run(seed: u64, real: &Client, simulated: &Client) -> Vec<String> {
     let found = watches::events(simulated, &other, &script, &from.1).await;
     for (wanted, found) in wanted.iter().zip(&found) {
         if wanted != found {
-            let lines = differences(wanted, found).join("\n  ");
+            let lines = match (watches::outline(wanted), watches::outline(found)) {
+                (one, other) if one == other => differences(wanted, found).join("\n  "),
+                (one, other) => format!("real\n    {one}\n  simulated\n    {other}"),
+            };
             out.push(format!("script {seed} watches:\n  {lines}\n"));
         }
     }

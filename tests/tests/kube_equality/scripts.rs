@@ -112,7 +112,9 @@ impl Author {
             80..82 => self.strategic(row, &path),
             82..85 => self.list(row, &collection),
             85..94 => self.delete(&path),
-            94..95 if row.namespaced => step("DELETE", &format!("{collection}?labelSelector=team%3Da"), JSON, Value::Null),
+            94..95 if row.namespaced => {
+                step("DELETE", &format!("{collection}?labelSelector=team%3Da"), JSON, Value::Null)
+            }
             95..98 if row.resource == "pods" => self.pod_subresource(&path, &name),
             _ => step("GET", &path, JSON, Value::Null),
         }

@@ -59,3 +59,14 @@ pub async fn events(client: &Client, side: &Side, script: &Script, from: &str) -
     }
     out
 }
+
+/// Events in short.
+pub fn outline(events: &Value) -> String {
+    let line = |event: &Value| {
+        let metadata = &event["object"]["metadata"];
+        let ending = if metadata.get("deletionTimestamp").is_some() { " ending" } else { "" };
+        format!("{} {} {}{ending}", event["type"], metadata["name"], metadata["resourceVersion"])
+    };
+    let lines: Vec<String> = events.as_array().into_iter().flatten().map(line).collect();
+    lines.join("\n    ")
+}
