@@ -17,17 +17,8 @@ impl Bench {
     /// Every kind has been listed, and there is nothing but what the test lists.
     fn new() -> Self {
         let clock = Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH));
-        let bench = Self { caches: Caches::new(), queue: Queue::new(clock, QueueSettings::default()) };
-        bench.list::<Notebook>([]);
-        bench.list::<NotebookClass>([]);
-        bench.list::<NamespaceSeen>([]);
-        bench.list::<PodSeen>([]);
-        bench.list::<ServiceSeen>([]);
-        bench.list::<SliceSeen>([]);
-        bench.list::<VolumeSeen>([]);
-        bench.list::<ClaimSeen>([]);
-        bench.list::<AttachmentSeen>([]);
-        bench
+        let queue = Queue::new(clock, QueueSettings::default());
+        Self { caches: Caches::of(Vec::new(), Vec::new(), &queue), queue }
     }
 
     fn say<K: Concerns>(&self, event: Event<DeserializeGuard<K>>) {

@@ -83,20 +83,6 @@ impl Backoff {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_watch_waits_longer_after_each_error_and_starts_over_after_a_quiet_time() {
-        let mut backoff = Backoff::default();
-        let mut now = Duration::from_secs(1);
-        let mut waits = Vec::new();
-        for _ in 0..8 {
-            let wait = backoff.next(now);
-            now += wait;
-            waits.push(wait.as_secs_f64());
-        }
-        assert_eq!(waits, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
-        assert_eq!(backoff.next(now + QUIET), BACKOFF_FIRST);
-    }
-}
+mod api;
+#[cfg(test)]
+mod tests;
