@@ -43,6 +43,10 @@ pub struct Resolution {
     pub generation: i64,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
+    /// Whether it is to run: known, and followed, even where the rest of the wish is refused.
+    pub power: Power,
+    /// The values of the request annotations.
+    pub requests: Requests,
     /// Set once it is being deleted.
     pub deletion: Option<Deletion>,
     /// What is wished for, or why it cannot be.
@@ -81,10 +85,6 @@ pub struct Refusal {
 /// What is wanted, with no default left open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// Whether it is to run.
-    pub power: Power,
-    /// The values of the request annotations.
-    pub requests: Requests,
     /// The wished host, and what is tried in its place.
     pub host: WishedHost,
     /// The home.

@@ -44,8 +44,8 @@ fn no_capacity_and_a_fallback() {
     let mut stage = Stage::new(vm("n1-standard-4"));
     stage.faults.push(Fault::Refuse("instances.insert", stockout));
     stage.say("created, with a fallback").wish(|it| it.host.fallbacks = vec![vm("e2-standard-4")]).play();
-    stage.say("stopped").wish(|it| it.power = Power::Stopped).play();
-    told!(stage.say("started: back to the wished host").wish(|it| it.power = Power::Running).play());
+    stage.say("stopped").power(Power::Stopped).play();
+    told!(stage.say("started: back to the wished host").power(Power::Running).play());
 }
 
 #[test]
@@ -130,4 +130,19 @@ fn a_disk_that_cannot_be_deleted_yet_keeps_the_notebook() {
     let mut stage = Stage::running(vm("n1-standard-4"));
     stage.faults.push(Fault::Refuse("disks.delete", || GceError::new(Cause::ResourceInUse, "The disk is being used")));
     told!(stage.say("deleted").delete(HomePolicy::Delete).play());
+}
+
+#[test]
+fn a_refused_wish_touches_nothing_and_can_still_be_stopped() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    let refusal = crate::desired::Refusal {
+        reason: rehost_api::conditions::Reason::UnknownMachineType,
+        field: "spec.host.vm.machineType".into(),
+        message: "'n1-standard-5' is not a machine type of us-central1-a".into(),
+    };
+    let wish = std::mem::replace(&mut stage.resolution.wish, Err(refusal));
+    stage.say("n1-standard-5").play();
+    stage.say("Stopped").power(Power::Stopped).play();
+    stage.resolution.wish = wish;
+    told!(stage.say("n1-standard-4, Running").power(Power::Running).play());
 }

@@ -22,7 +22,7 @@ use crate::status;
 use crate::watch::slim::{ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SliceSeen, VolumeSeen};
 
 /// Plans after which a story that has not come to rest is stuck.
-const PLANS_MAX: usize = 60;
+const PLANS_MAX: usize = 600;
 
 pub(super) fn vm(machine_type: &str) -> HostShape {
     HostShape::Vm(VmShape {
@@ -89,8 +89,6 @@ impl Stage {
         let subject =
             Subject { cluster: "c".into(), namespace: "team-a".into(), name: "taxi".into(), uid: "uid-1".into() };
         let desired = Desired {
-            power: Power::Running,
-            requests: Requests::default(),
             host: WishedHost { digest: String::new(), shape, fallbacks: Vec::new() },
             home: WishedHome {
                 claim: false,
@@ -112,7 +110,7 @@ impl Stage {
             not_acted_on_yet: Vec::new(),
         };
         let mut stage = Self {
-            resolution: Resolution { subject, generation: 1, finalizer: false, deletion: None, wish: Ok(desired) },
+            resolution: Resolution { subject, generation: 1, finalizer: false, power: Power::Running, requests: Requests::default(), deletion: None, wish: Ok(desired) },
             status: NotebookStatus::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             instances: BTreeMap::new(),
@@ -147,6 +145,11 @@ impl Stage {
         edit(desired);
         desired.host.digest = rehost_api::shape::digest_of(&(&desired.host.shape, &desired.host.fallbacks));
         self.resolution.generation += 1;
+        self
+    }
+
+    pub fn power(&mut self, power: Power) -> &mut Self {
+        self.resolution.power = power;
         self
     }
 
@@ -292,7 +295,8 @@ impl Stage {
         let has_home = instance.disks.iter().any(|disk| disk.device_name == HOME_DEVICE);
         let boot_id = format!("boot-{:?}", instance.last_start.unwrap().as_second());
         let deaf = self.faults.contains(&Fault::Deaf);
-        let failure = self.faults.iter().find_map(|fault| match fault {
+        let serves = self.reports.get(&instance.name).is_some_and(|report| report.state == GuestState::Serving);
+        let failure = self.faults.iter().filter(|_| !serves).find_map(|fault| match fault {
             Fault::Guest(failure) => Some(*failure),
             _ => None,
         });
@@ -527,7 +531,7 @@ impl Stage {
             uid: format!("pod-{}", plan.name),
             notebook_uid: "uid-1".into(),
             role: plan.role,
-            transition: String::new(),
+            transition: plan.labels.get(rehost_api::labels::TRANSITION).cloned().unwrap_or_default(),
             phase: PodPhase::Pending,
             ready: false,
             deleting: false,

@@ -84,49 +84,49 @@ fn a_home_grows_under_a_pod() {
 #[test]
 fn a_vm_is_stopped_and_started() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.say("Stopped").wish(|it| it.power = Power::Stopped).play();
-    told!(stage.say("Running").wish(|it| it.power = Power::Running).play());
+    stage.say("Stopped").power(Power::Stopped).play();
+    told!(stage.say("Running").power(Power::Running).play());
 }
 
 #[test]
 fn a_pod_is_stopped_and_started() {
     let mut stage = Stage::running(pod(2000));
-    stage.say("Stopped").wish(|it| it.power = Power::Stopped).play();
-    told!(stage.say("Running").wish(|it| it.power = Power::Running).play());
+    stage.say("Stopped").power(Power::Stopped).play();
+    told!(stage.say("Running").power(Power::Running).play());
 }
 
 #[test]
 fn a_stopped_vm_starts_in_another_shape() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.wish(|it| it.power = Power::Stopped).play();
+    stage.power(Power::Stopped).play();
     stage.script.clear();
-    told!(stage.say("Running, n1-standard-8").wish(|it| it.power = Power::Running).wish_for(vm("n1-standard-8")).play());
+    told!(stage.say("Running, n1-standard-8").power(Power::Running).wish_for(vm("n1-standard-8")).play());
 }
 
 #[test]
 fn a_stopped_vm_gives_way_to_its_disk_after_its_time() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.wish(|it| it.power = Power::Stopped).play();
+    stage.power(Power::Stopped).play();
     stage.script.clear();
     stage.say("a week later").pass(8 * 86_400).play();
-    told!(stage.say("Running").wish(|it| it.power = Power::Running).play());
+    told!(stage.say("Running").power(Power::Running).play());
 }
 
 #[test]
 fn the_annotations_stop_wake_and_restart() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.say("stop").wish(|it| it.requests.stop = Some("1".into())).play();
+    { stage.resolution.requests.stop = Some("1".into()); stage.say("stop").play() };
     assert_eq!(stage.status.stopped.as_ref().unwrap().reason, StopReason::Asked);
-    stage.say("wake").wish(|it| it.requests.wake = Some("1".into())).play();
-    told!(stage.say("restart").wish(|it| it.requests.restart = Some("1".into())).play());
+    { stage.resolution.requests.wake = Some("1".into()); stage.say("wake").play() };
+    told!({ stage.resolution.requests.restart = Some("1".into()); stage.say("restart").play() });
 }
 
 #[test]
 fn a_change_waits_for_the_next_stop() {
     let mut stage = Stage::running(vm("n1-standard-4"));
     stage.say("n1-standard-8, NextStop").wish(|it| it.when = When::NextStop).wish_for(vm("n1-standard-8")).play();
-    stage.say("Stopped").wish(|it| it.power = Power::Stopped).play();
-    told!(stage.say("Running").wish(|it| it.power = Power::Running).play());
+    stage.say("Stopped").power(Power::Stopped).play();
+    told!(stage.say("Running").power(Power::Running).play());
 }
 
 #[test]
