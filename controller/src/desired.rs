@@ -11,6 +11,8 @@ mod pod;
 mod quota;
 mod refuse;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod unacted;
 mod words;
 
@@ -180,7 +182,7 @@ pub struct WishedHome {
     pub disk_type: String,
     /// The machine families that can attach the type.
     pub families: Vec<String>,
-    /// The StorageClass of claims; empty for the cluster's default.
+    /// The `StorageClass` of claims; empty for the cluster's default.
     pub storage_class: String,
     /// Whether a new home is to be made although one of a former notebook of this name was kept.
     pub start_blank: bool,

@@ -74,14 +74,15 @@ fn wish(
     let placement = home::placement(notebook, &class, &hosts)?;
     let digest = digest(notebook, &placement.zone);
     let before = pinned(notebook, &digest);
-    let shapes = match before {
+    let shapes = if let Some(before) = before {
         // What the class allows is not asked again for what runs, nor whether the cloud still has it: a class that
         // becomes stricter, or an image that is withdrawn, counts for the next words of the spec.
-        Some(before) => std::iter::once(&before.host).chain(&before.fallbacks).cloned().collect(),
-        None => {
-            allowed::hosts_allowed(notebook, &class, namespace, &placement.zone, &hosts)?;
-            host::shapes(&class, &placement.zone, facts, &hosts)?
-        }
+        std::iter::once(&before.host).chain(&before.fallbacks).cloned().collect()
+    } else {
+        allowed::namespace_admitted(notebook, &class, namespace)?;
+        allowed::hosts_allowed(notebook, &class, &placement.zone, &hosts)?;
+        home::suits(notebook, &class, &placement, &hosts)?;
+        host::shapes(&class, &placement.zone, facts, &hosts)?
     };
     allowed::content_allowed(notebook, &class, power(notebook))?;
     let home = home::wished(notebook, &class, placement, &shapes, before.is_some())?;
