@@ -151,10 +151,10 @@ fn what_a_person_says_wakes_a_notebook_and_what_we_say_does_not() {
         let bench = Bench::new();
         bench.list::<Notebook>([notebook("a")]);
         bench.woken();
-        let changed = with(notebook("a"), pointer, value);
-        bench.apply::<Notebook>(&changed);
+        let edited = with(notebook("a"), pointer, value);
+        bench.apply::<Notebook>(&edited);
         assert_eq!(bench.woken(), if wakes { woken("u-a", Lane::People) } else { Vec::new() }, "{pointer}");
-        bench.apply::<Notebook>(&changed);
+        bench.apply::<Notebook>(&edited);
         assert!(bench.woken().is_empty(), "{pointer}: once is enough");
         bench.apply::<Notebook>(&notebook("b"));
         assert_eq!(bench.woken(), woken("u-b", Lane::People), "a new one");
@@ -326,9 +326,8 @@ fn projects_are_those_of_classes_and_of_what_notebooks_have() {
     bench.list::<Notebook>([with(notebook("a"), "/status/home", home("home-t1", false)), notebook("b")]);
     let projects: Vec<_> = bench.caches.projects().into_iter().collect();
     assert_eq!(projects, ["p-class", "p-home", "p-other"]);
-    let names = |project: &str| -> Vec<_> {
-        bench.caches.notebooks_in(project).into_iter().map(|key| key.name).collect()
-    };
+    let names =
+        |project: &str| -> Vec<_> { bench.caches.notebooks_in(project).into_iter().map(|key| key.name).collect() };
     assert_eq!((names("p-class"), names("p-home")), (vec!["a".into(), "b".into()], vec!["a".to_owned()]));
     assert!(names("p-other").is_empty());
 }

@@ -24,7 +24,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// An error after as long a time without one is a first error again. Longer than the longest wait, so that a watch which
 /// fails whenever it is tried is not tried more often.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 
 /// Watches everything that the controller reads of the cluster, keeps `caches`, and wakes those notebooks whose part of the
 /// world changed. It never ends; to stop it, drop it.

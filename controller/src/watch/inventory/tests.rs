@@ -93,9 +93,7 @@ impl Sweep for Cloud {
 }
 
 fn page(vms: &[(&str, &str)], unreachable: &[&str]) -> Value {
-    let vm = |(name, uid): &(&str, &str)| {
-        json!({"name": name, "id": "1", "status": "RUNNING", "labels": {CLUSTER_LABEL: "c", UID_LABEL: uid}})
-    };
+    let vm = |(name, uid): &(&str, &str)| json!({"name": name, "id": "1", "status": "RUNNING", "labels": {CLUSTER_LABEL: "c", UID_LABEL: uid}});
     let vms: Vec<_> = vms.iter().map(vm).collect();
     json!({"kind": "compute#instanceAggregatedList", "items": {"zones/z-a": {"instances": vms}}, "unreachables": unreachable})
 }

@@ -53,7 +53,8 @@ impl Api {
 
     /// The watch of this kind has lost its place, so that it has to list again.
     pub(super) fn expire(&self, plural: &str) {
-        let status = json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"});
+        let status =
+            json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"});
         self.tell(plural, "ERROR", &status);
     }
 
