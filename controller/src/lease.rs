@@ -253,10 +253,8 @@ impl Elector {
 
     async fn create(&mut self) -> kube::Result<()> {
         let spec = self.claim(&LeaseSpec::default());
-        let lease = Lease {
-            metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() },
-            spec: Some(spec),
-        };
+        let lease =
+            Lease { metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() }, spec: Some(spec) };
         let created = self.leases.create(&parameters(), &lease).await?;
         self.keep(created);
         Ok(())

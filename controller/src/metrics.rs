@@ -24,7 +24,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Seconds of one look at a notebook.
 const LOOK_S: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Seconds of what a cloud does.
-const CLOUD_S: &[f64] = &[1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0];
+const CLOUD_S: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0];
 
 /// What a look at a notebook came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +114,11 @@ impl Metrics {
         registry.register_with_unit("transition_duration", help, Unit::Seconds, self.transition_seconds.clone());
         let help = "From the wish to run a notebook to Jupyter's answer";
         registry.register_with_unit("time_to_ready", help, Unit::Seconds, self.ready_seconds.clone());
-        registry.register("stockouts", "Refusals for want of capacity, by zone and machine type", self.stockouts.clone());
+        registry.register(
+            "stockouts",
+            "Refusals for want of capacity, by zone and machine type",
+            self.stockouts.clone(),
+        );
         registry.register("watch_errors", "Watches that broke, by what was watched", self.watch_errors.clone());
         registry.register("hints", "Events of the cloud that came in, by what became of them", self.hints.clone());
         registry.register_collector(Box::new(self.levels.clone()));
@@ -225,9 +230,8 @@ impl Collector for Levels {
         }
         if let Some(notebooks) = tellers.notebooks.get() {
             let counts = notebooks();
-            let values = PHASES.map(|phase| {
-                ([("phase", phase_word(phase))], counts.get(&phase).copied().unwrap_or_default())
-            });
+            let values =
+                PHASES.map(|phase| ([("phase", phase_word(phase))], counts.get(&phase).copied().unwrap_or_default()));
             gauges(&mut encoder, "notebooks", "Notebooks, by phase", values)?;
         }
         if let Some(leading) = tellers.leading.get() {

@@ -24,7 +24,11 @@ pub enum LogFormat {
 
 /// The settings of one operator.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rehost", version, about = "Runs notebooks on machines and in pods, and moves them with their content.")]
+#[command(
+    name = "rehost",
+    version,
+    about = "Runs notebooks on machines and in pods, and moves them with their content."
+)]
 pub struct Settings {
     /// What this cluster is called. It is a label on every disk and machine, so no two clusters that share a project
     /// may have the same.
@@ -113,8 +117,8 @@ impl Settings {
     /// Reads the token of `/events`, if there is to be one.
     pub fn events_token(&self) -> Result<Option<Token>, SettingsError> {
         let Some(path) = &self.events_token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SettingsError::TokenFile { path: path.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| SettingsError::TokenFile { path: path.clone(), source })?;
         let token = Token::new(text.trim()).map_err(|source| SettingsError::Token { path: path.clone(), source })?;
         Ok(Some(token))
     }
@@ -177,7 +181,9 @@ mod tests {
     fn every_setting_can_come_from_the_environment() {
         let without: Vec<String> = Settings::command()
             .get_arguments()
-            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()) && argument.get_env().is_none())
+            .filter(|argument| {
+                !["help", "version"].contains(&argument.get_id().as_str()) && argument.get_env().is_none()
+            })
             .map(|argument| argument.get_id().to_string())
             .collect();
         assert_eq!(without, Vec::<String>::new());

@@ -232,7 +232,8 @@ fn what_cannot_be_read_is_said_not_to_be() {
     let json = audit("application/json");
     for (headers, body) in [
         (&json, b"{".to_vec()),
-        (&json, b"[]".to_vec()),
+        (&json, b"7".to_vec()),
+        (&HeaderMap::new(), b"[]".to_vec()),
         (&json, br#"{"protoPayload": 7}"#.to_vec()),
         (&audit("application/protobuf"), vec![0xff; 9]),
         (&HeaderMap::new(), br#"{"hello": "world"}"#.to_vec()),
@@ -279,7 +280,11 @@ async fn only_who_has_the_token_is_heard() {
         ("", Some("token=wrong&x=y")),
         ("", Some("nottoken=s3cret-s3cret-s3cret")),
     ] {
-        assert_eq!(events.receive(&bearer(header), query, body.as_bytes()), StatusCode::UNAUTHORIZED, "{header} {query:?}");
+        assert_eq!(
+            events.receive(&bearer(header), query, body.as_bytes()),
+            StatusCode::UNAUTHORIZED,
+            "{header} {query:?}"
+        );
     }
     assert!(seen.lock().unwrap().is_empty());
     assert!(metrics.encode().contains(r#"rehost_hints_total{result="unauthorized"} 8"#));

@@ -25,6 +25,8 @@ enum Link {
     Cut,
     /// They do what they ask for, and their answers never arrive.
     Deaf,
+    /// As [`Link::Deaf`], but what is read comes back.
+    LosesWrites,
     /// They are answered after this many seconds.
     Slow(u64),
     /// They arrive after this many seconds, also when nobody waits for the answer any more.
@@ -69,7 +71,10 @@ impl Server {
 }
 
 fn refusal(code: u16, reason: &str) -> (u16, Value) {
-    (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}))
+    (
+        code,
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}),
+    )
 }
 
 type Wire = (Arc<Mutex<Server>>, Arc<Mutex<Link>>);
@@ -80,7 +85,8 @@ async fn carry(State((server, link)): State<Wire>, method: Method, body: Bytes) 
     let (code, body) = match now {
         Link::Up => answer(),
         Link::Cut => std::future::pending().await,
-        Link::Deaf => {
+        Link::LosesWrites if method == Method::GET => answer(),
+        Link::Deaf | Link::LosesWrites => {
             answer();
             std::future::pending().await
         }
@@ -194,7 +200,7 @@ async fn one_leads_and_the_lease_says_so() {
     assert_eq!(server.spec("acquireTime"), "2027-01-15T08:00:00.000000Z");
     assert_eq!(server.spec("renewTime").as_str().unwrap().len(), "2027-01-15T08:00:00.000000Z".len());
     assert!(server.writes.iter().all(|write| *write == ("a".to_owned(), write.1) && write.1 < 300));
-    assert_eq!(server.writes.len(), 16, "one write every two seconds, and none of the other's");
+    assert_eq!(server.writes.len(), 15, "one write every two seconds, and none of the other's");
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +247,7 @@ async fn a_lost_answer_alone_costs_no_leadership() {
 async fn the_answer_to_the_first_write_may_be_lost() {
     let server = Arc::<Mutex<Server>>::default();
     let a = Replica::start(&server, "a");
-    a.link(Link::Deaf);
+    a.link(Link::LosesWrites);
     seconds(6).await;
     assert_eq!(server.lock().unwrap().version, 1);
     assert!(!a.leads(), "it cannot know");
@@ -287,7 +293,7 @@ async fn who_goes_hands_over_at_once() {
     a.leadership.wait_for(false).await;
     a.task.await.unwrap();
     assert_eq!(server.lock().unwrap().spec("holderIdentity"), "");
-    tokio::time::timeout(RETRY, b.leadership.wait_for(true)).await.unwrap();
+    tokio::time::timeout(RETRY + Duration::from_millis(50), b.leadership.wait_for(true)).await.unwrap();
     assert_eq!(server.lock().unwrap().spec("leaseTransitions"), 1);
 }
 
@@ -357,17 +363,19 @@ async fn a_lease_that_was_taken_away_ends_leading_with_the_next_write() {
         lease["metadata"]["resourceVersion"] = version;
         lease["spec"]["holderIdentity"] = json!("z");
     }
-    tokio::time::timeout(RETRY, a.leadership.wait_for(false)).await.unwrap();
+    tokio::time::timeout(RETRY + Duration::from_millis(50), a.leadership.wait_for(false)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_was_deleted_is_made_again() {
-    let (server, a, _b) = pair().await;
+    let (server, a, b) = pair().await;
+    b.link(Link::Cut);
     server.lock().unwrap().lease = None;
-    seconds(5).await;
-    assert!(server.lock().unwrap().lease.is_some());
-    seconds(30).await;
-    assert!(a.leads());
+    for _ in 0..30 {
+        seconds(1).await;
+        assert!(a.leads());
+    }
+    assert_eq!(server.lock().unwrap().spec("holderIdentity"), "a");
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,6 +405,7 @@ async fn leading_ends_by_itself_when_nobody_runs_the_election() {
 /// does.
 #[tokio::test(start_paused = true)]
 async fn never_two() {
+    use Link::{Cut, Deaf, Late, LosesWrites, Slow, Up};
     for seed in 1..=8_u64 {
         let server = Arc::<Mutex<Server>>::default();
         let replicas = ["a", "b", "c"].map(|name| Replica::start(&server, name));
@@ -412,9 +421,9 @@ async fn never_two() {
             assert!(leading.len() <= 1, "seed {seed}, step {step}: {leading:?}");
             leaders.extend(leading);
             if draw(40) == 0 {
-                let links = [Link::Up, Link::Up, Link::Cut, Link::Deaf, Link::Slow(4), Link::Late(3), Link::Late(9)];
+                let links = [Up, Up, Cut, Deaf, LosesWrites, Slow(4), Late(3), Late(9)];
                 let which = usize::try_from(draw(3)).unwrap();
-                replicas[which].link(links[usize::try_from(draw(7)).unwrap()]);
+                replicas[which].link(links[usize::try_from(draw(8)).unwrap()]);
                 replicas[which].off_s.store(i64::try_from(draw(7_200)).unwrap() - 3_600, Ordering::Relaxed);
             }
         }
