@@ -9,6 +9,7 @@ use rehost_api::labels::gce_label_value;
 
 use crate::cloud_events::{Token, TokenError};
 use crate::gce::GceSettings;
+use crate::lease::LeaseSettings;
 
 /// The namespace when nobody says which.
 const NAMESPACE_DEFAULT: &str = "rehost-system";
@@ -107,6 +108,11 @@ impl Settings {
             impersonate: self.impersonate.clone(),
             quota_project: None,
         }
+    }
+
+    /// Where the Lease is, and who this replica is in it.
+    pub fn lease(&self) -> LeaseSettings {
+        LeaseSettings { namespace: self.namespace.clone(), identity: self.identity.clone() }
     }
 
     /// The time between two sweeps.
