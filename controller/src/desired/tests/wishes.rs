@@ -44,12 +44,12 @@ fn power_and_requests() {
     let annotations = [(labels::WAKE, "1"), (labels::STOP, "2"), (labels::RESTART, "3"), ("other", "4")];
     story.notebook.metadata.annotations =
         Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
-    let wish = story.wish();
-    assert_eq!(wish.power, Power::Stopped);
+    let resolution = story.resolve();
+    assert_eq!(resolution.power, Power::Stopped);
     let requests = Requests { wake: Some("1".into()), stop: Some("2".into()), restart: Some("3".into()) };
-    assert_eq!(wish.requests, requests);
-    let wish = super::story("{}").wish();
-    assert_eq!((wish.power, wish.requests), (Power::Running, Requests::default()));
+    assert_eq!(resolution.requests, requests);
+    let resolution = super::story("{}").resolve();
+    assert_eq!((resolution.power, resolution.requests), (Power::Running, Requests::default()));
 }
 
 #[test]
