@@ -100,7 +100,12 @@ pub struct Events {
 
 impl Events {
     /// Takes in what comes with `token`, and calls `on_hint` with each hint in it. The callback must not block.
-    pub fn new(token: Token, clock: SharedClock, metrics: Metrics, on_hint: impl Fn(Hint) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        token: Token,
+        clock: SharedClock,
+        metrics: Metrics,
+        on_hint: impl Fn(Hint) + Send + Sync + 'static,
+    ) -> Self {
         Self { token, clock, metrics, recent: Mutex::default(), on_hint: Box::new(on_hint) }
     }
 

@@ -80,10 +80,8 @@ pub async fn serve(
 
 /// The paths.
 pub fn router(service: Service) -> Router {
-    let mut router = Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(read_metrics));
+    let mut router =
+        Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(read_metrics));
     if service.events.is_some() {
         router = router.route("/events", post(take_event));
     }
@@ -217,7 +215,10 @@ mod tests {
     async fn metrics_are_open_metrics() {
         let answer = running(false).await.get("/metrics").await;
         is(&answer, 200);
-        assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{answer}");
+        assert!(
+            answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            "{answer}"
+        );
         assert!(answer.ends_with("# EOF\n"), "{answer}");
     }
 
