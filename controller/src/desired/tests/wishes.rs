@@ -81,9 +81,9 @@ fn changes_of_host() {
 fn address_and_currency() {
     let wish = story("{}").class("{access: {domain: notebooks.example.org}, prices: {currency: EUR}}").wish();
     assert_eq!(wish.url.as_deref(), Some("https://taxi-team-a.notebooks.example.org"));
-    assert_eq!(wish.currency.as_deref(), Some("EUR"));
+    assert_eq!(wish.prices.map(|prices| prices.currency).as_deref(), Some("EUR"));
     let wish = story("{}").wish();
-    assert_eq!((wish.url, wish.currency), (None, None));
+    assert_eq!((wish.url, wish.prices), (None, None));
 }
 
 #[test]
