@@ -1,17 +1,24 @@
 //! What is wanted: the notebook, its class and the cloud's catalogue, resolved into one thing with no defaults left open,
 //! or a refusal that names the field, the value and what would be right.
 
+mod allowed;
 mod defaults;
 mod facts;
+mod families;
+mod home;
 mod host;
+mod pod;
+mod quota;
 mod refuse;
 mod resolve;
+mod unacted;
+mod words;
 
 use jiff::Timestamp;
 use rehost_api::conditions::Reason;
 use rehost_api::shape::HostShape;
 
-pub use facts::{Facts, Needs, needs};
+pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
 
 /// Whose resources these are. Every name and label derives from it.
@@ -173,6 +180,8 @@ pub struct WishedHome {
     pub disk_type: String,
     /// The machine families that can attach the type.
     pub families: Vec<String>,
-    /// The StorageClass of claims.
+    /// The StorageClass of claims; empty for the cluster's default.
     pub storage_class: String,
+    /// Whether a new home is to be made although one of a former notebook of this name was kept.
+    pub start_blank: bool,
 }

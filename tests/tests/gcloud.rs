@@ -48,7 +48,7 @@ const STORY: &[Step] = &[
     ok("compute instances list --filter=labels.team=a --format=value(name)", &["taxi"]),
     ok(
         "compute instances describe taxi --zone={zone}",
-        &["name: taxi", "status: RUNNING", "machineTypes/n1-standard-4"],
+        &["name: taxi", "status: RUNNING", "machineTypes/n1-standard-4", "email: 123456789012-compute@"],
     ),
     ok(
         "compute disks create home --size=100GB --type=pd-balanced --zone={zone}",

@@ -73,7 +73,7 @@ async fn a_wait_is_held_until_the_operation_is_done() {
     assert_eq!(lines[1].response["status"], "DONE");
     let ended: Timestamp = lines[1].response["endTime"].as_str().unwrap().parse().unwrap();
     let late = lines[1].time.duration_since(ended).as_secs_f64();
-    assert!((0.0..5.0).contains(&late), "answered {late} s after the end");
+    assert!((0.0..60.0).contains(&late), "answered {late} s after the end");
     assert_eq!(check_log(text.lines()), []);
 }
 

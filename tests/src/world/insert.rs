@@ -225,7 +225,17 @@ impl World {
         if let Some(list) = self.accelerators_shown(&place.at, machine, body) {
             shown.insert("guestAccelerators".into(), list);
         }
+        if let Some(accounts) = shown.get_mut("serviceAccounts").and_then(Value::as_array_mut) {
+            for account in accounts.iter_mut().filter(|account| text(account, "email") == "default") {
+                account["email"] = self.default_service_account().into();
+            }
+        }
         shown
+    }
+
+    /// Whom `default` stands for.
+    pub(super) fn default_service_account(&self) -> String {
+        format!("{}-compute@developer.gserviceaccount.com", self.settings.project_number)
     }
 
     /// GPUs are shown with full links, those that come with the machine type too.

@@ -22,7 +22,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::future::Future;
+use std::future::{Future, IntoFuture as _};
 use std::io;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -52,15 +52,17 @@ pub async fn serve(
     if !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
-    let driver = tokio::spawn(world.clone().drive());
     let router = Router::new().fallback(answer).with_state(world.clone());
+    let closing = world.clone();
     let stop = async move {
         shutdown.await;
-        world.close();
+        closing.close();
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
-    driver.abort();
-    Ok(served?)
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
+    tokio::select! {
+        served = serving.into_future() => Ok(served?),
+        never = world.drive() => match never {},
+    }
 }
 
 async fn answer(State(world): State<SharedWorld>, request: axum::extract::Request) -> axum::response::Response {

@@ -154,7 +154,11 @@ impl World {
             json!([])
         } else {
             check_service_account("email", &call.body)?;
-            json!([{ "email": text(&call.body, "email"), "scopes": elements(&call.body, "scopes") }])
+            let email = match text(&call.body, "email") {
+                "default" => self.default_service_account(),
+                email => email.to_owned(),
+            };
+            json!([{ "email": email, "scopes": elements(&call.body, "scopes") }])
         };
         let change = Change::ServiceAccount { accounts };
         Ok(self.start_set(call, &place, "setServiceAccount", "instances.setLabels", change, true))

@@ -3,6 +3,7 @@
 use super::super::exchange::{Exchange, Observer};
 use super::super::{Method, Request, Response, World};
 use jiff::{SignedDuration, Timestamp};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -54,7 +55,7 @@ pub struct SharedWorld {
 }
 
 struct Inner {
-    world: Arc<Mutex<World>>,
+    world: Mutex<World>,
     clock: WorldClock,
     observers: Vec<Observer>,
     /// Counts what may have changed the world: those that wait look again.
@@ -66,7 +67,7 @@ struct Inner {
 impl SharedWorld {
     /// Puts a world under a clock. Each observer sees every exchange in the order of the answers.
     pub fn new(world: World, clock: WorldClock, observers: Vec<Observer>) -> Self {
-        let world = Arc::new(Mutex::new(world));
+        let world = Mutex::new(world);
         let (changes, closed) = (watch::Sender::new(0), watch::Sender::new(false));
         Self { inner: Arc::new(Inner { world, clock, observers, changes, closed }) }
     }
@@ -146,7 +147,7 @@ impl SharedWorld {
     }
 
     /// Moves the world on whenever something is due. Runs for ever.
-    pub(super) async fn drive(self) {
+    pub(super) async fn drive(&self) -> Infallible {
         let mut changes = self.inner.changes.subscribe();
         loop {
             changes.borrow_and_update();

@@ -1,0 +1,153 @@
+//! Valid fields that this version does not act on yet: each is listed in status, so that nothing is silently ignored.
+//!
+//! A line begins with the field, in full; status looks for `spec.source`, `spec.buckets` and `spec.idle`.
+
+use rehost_api::Notebook;
+use rehost_api::notebook::{DeletionPolicy, ResizeWhen, VmHost};
+
+use super::words::{Asked, ClassWord, Listed};
+
+/// As many lines, and of that length, as status takes.
+const LINES_MAX: usize = 32;
+const LINE_LENGTH_MAX: usize = 256;
+
+/// The lines, in the order of the spec.
+pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]) -> Vec<String> {
+    let mut lines: Vec<String> = hosts.iter().flat_map(host_lines).collect();
+    lines.extend(storage_lines(notebook, class));
+    let spec = &notebook.spec;
+    if !spec.buckets.is_empty() {
+        lines.push("spec.buckets: buckets are not mounted yet".to_owned());
+    }
+    if spec.source.is_some() {
+        lines.push("spec.source: the repository is not checked out yet".to_owned());
+    }
+    lines.extend(when_line(notebook, class));
+    let given = class.spec.defaults.as_ref();
+    if let Some(whose) = whose(spec.idle.is_some(), given.is_some_and(|given| given.idle.is_some()), class) {
+        lines.push(format!("spec.idle{whose}: an idle notebook is not stopped yet"));
+    }
+    if spec.schedule.is_some() {
+        lines.push("spec.schedule: the notebook is not started or stopped by the clock yet".to_owned());
+    }
+    if let Some(whose) = whose(spec.lifetime.is_some(), given.is_some_and(|given| given.lifetime.is_some()), class) {
+        lines.push(format!("spec.lifetime{whose}: a notebook is not stopped for its age yet"));
+    }
+    bounded(lines)
+}
+
+/// Whether something is set, and by whom.
+fn whose(own: bool, given: bool, class: &ClassWord<'_>) -> Option<String> {
+    match (own, given) {
+        (true, _) => Some(String::new()),
+        (false, true) => Some(format!(" (of class {})", class.name)),
+        (false, false) => None,
+    }
+}
+
+fn host_lines(host: &Listed) -> Vec<String> {
+    let vm = match &host.asked {
+        Asked::Vm(vm) => vm,
+        // Every field of a pod is part of its shape.
+        Asked::Pod(_) => return Vec::new(),
+    };
+    let path = format!("{}.vm", host.path);
+    vm_fields(vm).into_iter().map(|(field, words)| format!("{path}.{field}: {words}")).collect()
+}
+
+/// The fields of a VM that are set and are not part of its shape. All fields are named, so that a new one is not forgotten.
+fn vm_fields(vm: &VmHost) -> Vec<(&'static str, &'static str)> {
+    let VmHost {
+        machine_type: _,
+        gpu: _,
+        provisioning: _,
+        on_preemption,
+        max_run_duration,
+        reservation,
+        boot_disk: _,
+        service_account: _,
+        subnetwork: _,
+        tags: _,
+        labels: _,
+        external_address: _,
+        shielded,
+        min_cpu_platform: _,
+        local_ssds: _,
+    } = vm;
+    let off =
+        |switch: fn(&rehost_api::notebook::Shielded) -> Option<bool>| shielded.as_ref().and_then(switch) == Some(false);
+    [
+        (on_preemption.is_some(), "onPreemption", "a preempted machine is always started again yet"),
+        (max_run_duration.is_some(), "maxRunDuration", "the machine's time is not limited yet"),
+        (reservation.is_some(), "reservation", "a reservation is not asked for by name yet"),
+        (off(|shielded| shielded.vtpm), "shielded.vtpm", "the trusted platform module is not switched off yet"),
+        (
+            off(|shielded| shielded.integrity_monitoring),
+            "shielded.integrityMonitoring",
+            "the monitoring is not switched off yet",
+        ),
+    ]
+    .into_iter()
+    .filter(|(set, ..)| *set)
+    .map(|(_, field, words)| (field, words))
+    .collect()
+}
+
+fn storage_lines(notebook: &Notebook, class: &ClassWord<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let storage = notebook.spec.storage.as_ref();
+    let given = class.spec.defaults.as_ref();
+    let policy = storage.and_then(|storage| storage.deletion_policy);
+    let given_policy = given.and_then(|given| given.deletion_policy);
+    if policy.or(given_policy) == Some(DeletionPolicy::Snapshot)
+        && let Some(whose) = whose(policy.is_some(), given_policy.is_some(), class)
+    {
+        lines.push(format!("spec.storage.deletionPolicy{whose}: Snapshot keeps the disk itself yet"));
+    }
+    let backups = storage.is_some_and(|storage| storage.backups.is_some());
+    if let Some(whose) = whose(backups, given.is_some_and(|given| given.backups.is_some()), class) {
+        lines.push(format!("spec.storage.backups{whose}: no snapshots are scheduled yet"));
+    }
+    let claim = notebook.status.as_ref().and_then(|status| status.home.as_ref()).is_some_and(|home| home.claim);
+    if claim && storage.is_some_and(|storage| storage.disk_type.is_some()) {
+        lines.push("spec.storage.type: the home is a claim, whose StorageClass says the type".to_owned());
+    }
+    lines
+}
+
+fn when_line(notebook: &Notebook, class: &ClassWord<'_>) -> Option<String> {
+    let own = notebook.spec.resize.as_ref().and_then(|resize| resize.when);
+    let given = class.spec.defaults.as_ref().and_then(|given| given.resize.as_ref()?.when);
+    let word = match own.or(given)? {
+        ResizeWhen::Now | ResizeWhen::NextStop => return None,
+        ResizeWhen::Idle => "Idle",
+        ResizeWhen::Window => "Window",
+    };
+    let whose = whose(own.is_some(), given.is_some(), class)?;
+    Some(format!("spec.resize.when{whose}: {word} waits for the next stop"))
+}
+
+/// Status has a bound, and a status that is refused would stop everything: the last line says how many are left out.
+fn bounded(mut lines: Vec<String>) -> Vec<String> {
+    let over = lines.len().saturating_sub(LINES_MAX);
+    if over > 0 {
+        lines.truncate(LINES_MAX - 1);
+        lines.push(format!("and {} more", over + 1));
+    }
+    for line in &mut lines {
+        line.truncate(line.floor_char_boundary(LINE_LENGTH_MAX));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_keep_within_what_status_takes() {
+        let lines = bounded((0..40).map(|_| "é".repeat(200)).collect());
+        assert_eq!((lines.len(), lines[31].as_str()), (32, "and 9 more"));
+        assert_eq!(lines[0], "é".repeat(128));
+    }
+}

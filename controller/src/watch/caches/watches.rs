@@ -1,0 +1,102 @@
+//! One watch for each kind, all in one future.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, Client};
+use rehost_api::{Notebook, NotebookClass};
+
+use super::Caches;
+use super::waking::Concerns;
+use crate::clock::{Clock, SharedClock};
+use crate::watch::queue::Queue;
+use crate::watch::slim::{AttachmentSeen, ClaimSeen, NamespaceSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
+
+/// Objects a page of a list.
+const PAGE_OBJECTS: u32 = 500;
+/// The first wait after an error of a watch.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// The longest.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// An error after as long a time without one is a first error again. Longer than the longest wait, so that a watch which
+/// fails whenever it is tried is not tried more often.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Watches everything that the controller reads of the cluster, keeps `caches`, and wakes those notebooks whose part of the
+/// world changed. It never ends; to stop it, drop it.
+///
+/// Nodes are not watched: nothing is read of them.
+pub async fn run_watches(client: Client, caches: Arc<Caches>, queue: Arc<Queue>, clock: SharedClock) {
+    let (caches, queue, clock) = (caches.as_ref(), queue.as_ref(), clock.as_ref());
+    futures::join!(
+        // In this order their turns come: what wakes a notebook comes after what it will be looked at with.
+        watch::<NotebookClass>(&client, caches, queue, clock),
+        watch::<NamespaceSeen>(&client, caches, queue, clock),
+        watch::<VolumeSeen>(&client, caches, queue, clock),
+        watch::<ClaimSeen>(&client, caches, queue, clock),
+        watch::<AttachmentSeen>(&client, caches, queue, clock),
+        watch::<ServiceSeen>(&client, caches, queue, clock),
+        watch::<SliceSeen>(&client, caches, queue, clock),
+        watch::<PodSeen>(&client, caches, queue, clock),
+        watch::<Notebook>(&client, caches, queue, clock),
+    );
+}
+
+async fn watch<K: Concerns>(client: &Client, caches: &Caches, queue: &Queue, clock: &dyn Clock) {
+    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    let config = watcher::Config::default().page_size(PAGE_OBJECTS);
+    let config = K::LABEL.into_iter().fold(config, watcher::Config::labels);
+    let mut events = pin!(watcher(api, config));
+    let mut backoff = Backoff::default();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => caches.take::<K>(event, queue),
+            Err(error) => {
+                let wait = backoff.next(clock.monotonic());
+                caches.watch_failed::<K>();
+                tracing::warn!(kind = K::NAME, %error, wait_s = wait.as_secs_f64(), "a watch failed");
+                clock.sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// How long to wait after an error: the same errors at the same times give the same waits.
+#[derive(Debug, Default)]
+struct Backoff {
+    wait: Option<Duration>,
+    last: Duration,
+}
+
+impl Backoff {
+    fn next(&mut self, now: Duration) -> Duration {
+        let quiet = now.saturating_sub(self.last) > QUIET;
+        let former = self.wait.filter(|_| !quiet);
+        let wait = former.map_or(BACKOFF_FIRST, |former| former.saturating_mul(2).min(BACKOFF_MAX));
+        (self.wait, self.last) = (Some(wait), now);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_waits_longer_after_each_error_and_starts_over_after_a_quiet_time() {
+        let mut backoff = Backoff::default();
+        let mut now = Duration::from_secs(1);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let wait = backoff.next(now);
+            now += wait;
+            waits.push(wait.as_secs_f64());
+        }
+        assert_eq!(waits, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+        assert_eq!(backoff.next(now + QUIET), BACKOFF_FIRST);
+    }
+}

@@ -1,0 +1,185 @@
+//! A whole installation on one machine: etcd and kube-apiserver, the simulated Compute Engine over HTTP, the stand-in for the
+//! cluster's nodes, and the real controller. The quickstart shows it to people, ring 3 tests it.
+//!
+//! All parts share one clock, sped up by one factor: what the controller waits for and what the cloud takes keep their proportion.
+
+mod cluster;
+mod cloud;
+mod timeline;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use rehost::clock::{Clock, SharedClock};
+use rehost::gce::{Gce, GceSettings};
+use rehost::run::{Operator, Wiring};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use cloud::Cloud;
+pub use timeline::{Timeline, Unready};
+
+use crate::control_plane::{ControlPlane, Settings};
+use crate::world::exchange::Observer;
+use crate::world::rest::WorldClock;
+
+/// The namespace of the operator.
+pub const OPERATOR_NAMESPACE: &str = "rehost-system";
+/// The cluster's name in labels.
+pub const CLUSTER: &str = "demo";
+/// The cloud's project.
+pub const PROJECT: &str = "demo-project";
+
+/// How the installation is made.
+pub struct StandSettings {
+    /// How many seconds of the cloud pass in a real one.
+    pub time_scale: f64,
+    /// What the world draws its times from.
+    pub seed: u64,
+    /// One JSON line for every request to the world.
+    pub world_log: Option<PathBuf>,
+    /// Seconds of the controller's clock between two sweeps.
+    pub sweep_interval_s: u64,
+}
+
+impl Default for StandSettings {
+    fn default() -> Self {
+        Self { time_scale: 10.0, seed: 1, world_log: None, sweep_interval_s: 15 }
+    }
+}
+
+/// Why there is no installation.
+#[derive(Debug, thiserror::Error)]
+pub enum StandError {
+    /// The control plane.
+    #[error(transparent)]
+    ControlPlane(#[from] crate::control_plane::ControlPlaneError),
+    /// A command of kubectl or helm.
+    #[error(transparent)]
+    Command(#[from] crate::control_plane::kubectl::CommandError),
+    /// The API server refused.
+    #[error("the API server: {0}")]
+    Kube(#[from] Box<kube::Error>),
+    /// A file or a socket.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The controller cannot reach the cloud.
+    #[error(transparent)]
+    Connect(#[from] rehost::gce::ConnectError),
+}
+
+impl From<kube::Error> for StandError {
+    fn from(error: kube::Error) -> Self {
+        Self::Kube(Box::new(error))
+    }
+}
+
+/// The world's clock, as the controller is given one.
+#[derive(Clone, Copy)]
+pub struct StandClock {
+    clock: WorldClock,
+}
+
+impl StandClock {
+    /// The same clock as the world's.
+    #[must_use]
+    pub fn new(clock: WorldClock) -> Self {
+        Self { clock }
+    }
+}
+
+impl Clock for StandClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::try_from(self.clock.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration.div_f64(self.clock.scale())).boxed()
+    }
+}
+
+/// The installation. All of it ends when it is dropped.
+pub struct Stand {
+    /// The API server.
+    pub plane: ControlPlane,
+    /// The cloud.
+    pub cloud: Cloud,
+    /// The clock of all parts.
+    pub clock: SharedClock,
+    controller: Option<JoinHandle<()>>,
+    cluster: JoinHandle<()>,
+    world: JoinHandle<()>,
+    _stop_world: oneshot::Sender<()>,
+}
+
+impl Stand {
+    /// Brings it up: programs, world, definitions, nodes, controller.
+    pub async fn start(settings: StandSettings, observers: Vec<Observer>) -> Result<Self, StandError> {
+        rehost::gce::install_crypto();
+        let plane = ControlPlane::start(Settings::default()).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let cloud = Cloud::new(&settings, address, observers)?;
+        let clock: SharedClock = Arc::new(StandClock::new(cloud.world.clock()));
+        let (stop_world, stopped) = oneshot::channel::<()>();
+        let served = crate::world::rest::serve(listener, cloud.world.clone(), async move {
+            // Also resolves when the sender is dropped with the installation.
+            let _asked = stopped.await;
+        });
+        let world = tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the simulated cloud ended");
+            }
+        });
+        cluster::install_definitions(&plane).await?;
+        let cluster = cluster::start(&plane, &cloud, clock.clone()).await?;
+        let mut stand = Self { plane, cloud, clock, controller: None, cluster, world, _stop_world: stop_world };
+        stand.start_controller(settings.sweep_interval_s).await?;
+        Ok(stand)
+    }
+
+    /// Starts the controller, as the user that the chart gives it.
+    pub async fn start_controller(&mut self, sweep_interval_s: u64) -> Result<(), StandError> {
+        let client = self.plane.service_account_client(OPERATOR_NAMESPACE, "rehost").await?;
+        let endpoint = Some(format!("http://{}", self.cloud.address));
+        let gce = Gce::connect(GceSettings { endpoint, ..GceSettings::default() }).await?;
+        let operator = Operator::new(Wiring {
+            cluster: CLUSTER.to_owned(),
+            identity: "stand".to_owned(),
+            client,
+            gce,
+            clock: self.clock.clone(),
+            concurrency: 32,
+            sweep_interval_s,
+            may_act: Arc::new(|| true),
+            on_call: Arc::new(|_, _| {}),
+            on_reconcile: Arc::new(|_, _| {}),
+        });
+        self.controller = Some(tokio::spawn(async move { operator.run().await }));
+        Ok(())
+    }
+
+    /// Ends the controller at once, wherever it is.
+    pub fn crash_controller(&mut self) {
+        if let Some(controller) = self.controller.take() {
+            controller.abort();
+        }
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.crash_controller();
+        self.cluster.abort();
+        self.world.abort();
+    }
+}
