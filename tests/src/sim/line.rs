@@ -106,14 +106,14 @@ impl Line {
             return std::future::pending().await;
         }
         if self.shared.cut_is(number, CutPlace::BeforeAnswer) {
-            self.dies(&format!("before the answer to request {number}, {}", asked.what)).await;
+            self.dies::<()>(&format!("before the answer to request {number}, {}", asked.what)).await;
         } else if self.shared.cut_is(number, CutPlace::BeforeStatus) {
             self.doomed.store(true, Ordering::Relaxed);
             let (line, asked) = (self.clone(), asked.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(STATUS_WAIT).await;
                 if line.alive.load(Ordering::Relaxed) {
-                    line.dies(&format!("after the answer to request {number}, {}", asked.what)).await;
+                    line.dies::<()>(&format!("after the answer to request {number}, {}", asked.what)).await;
                 }
             });
         }

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
-use rehost::clock::{Clock as _, SharedClock, TokioClock};
+use rehost::clock::{SharedClock, TokioClock};
 use rehost::run::{Operator, Wiring};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -45,7 +45,7 @@ use line::Line;
 use shared::{Shared, lock};
 
 pub use chance::Rates;
-pub use chapters::{Extent, chapters};
+pub use chapters::{Extent, NAME, chapters, manifest};
 pub use chronicle::Weight;
 pub use conditions::*;
 pub use line::{Cut, CutPlace};
