@@ -10,7 +10,7 @@ use rehost::gce::{Cause, Clients, Gce, GceError, Sweep};
 
 use super::line::{Asked, Line};
 use super::shared::CONTROLLER;
-use crate::world::Request;
+use crate::world::{Method, Request};
 use crate::world::exchange::method_name;
 use crate::world::sdk::{Hook, Intercept, WorldStub};
 
@@ -40,7 +40,7 @@ fn hook(line: &Arc<Line>) -> Hook {
 
 async fn goes(line: Arc<Line>, request: Request) -> Intercept {
     let what = format!("{} {}", method_name(request.method), request.path);
-    let asked = Asked { what, writes_status: false };
+    let asked = Asked { what, writes: request.method != Method::Get, writes_status: false };
     let number = line.goes_out(&asked).await;
     let shared = line.shared().clone();
     shared.travels().await;
@@ -50,7 +50,7 @@ async fn goes(line: Arc<Line>, request: Request) -> Intercept {
     shared.speaks(CONTROLLER);
     Intercept::Hold(
         async move {
-            if request.method != crate::world::Method::Get {
+            if request.method != Method::Get {
                 shared.stepped();
             }
             line.comes_in(number, &asked).await;

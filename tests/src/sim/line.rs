@@ -61,6 +61,8 @@ impl std::fmt::Display for Cut {
 pub struct Asked {
     /// For the chronicle.
     pub what: String,
+    /// Whether it is sent to change something.
+    pub writes: bool,
     /// Whether it writes a notebook's status.
     pub writes_status: bool,
 }
@@ -93,7 +95,7 @@ impl Line {
         if asked.writes_status && self.doomed.load(Ordering::Relaxed) {
             return self.dies(&format!("before the status write {}", asked.what)).await;
         }
-        let number = self.shared.count_request();
+        let number = self.shared.count_request(asked.writes);
         if self.shared.cut_is(number, CutPlace::BeforeSending) {
             return self.dies(&format!("before request {number}, {}", asked.what)).await;
         }

@@ -13,6 +13,7 @@
 //! - The oracles see all that happens in one millisecond of virtual time as one step where nobody's request lies between.
 //! - The controller's own computing takes no time.
 
+mod campaign;
 mod chance;
 mod chapters;
 mod chronicle;
@@ -35,15 +36,17 @@ use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use rehost::clock::{SharedClock, TokioClock};
 use rehost::run::{Operator, Wiring};
+use rehost::watch::queue::Lane;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::kube::{ApiServer, Hand};
 use crate::oracles::Violation;
-use crate::world::{World, WorldSettings};
+use crate::world::{Request, Response, World, WorldSettings};
 use line::Line;
 use shared::{Shared, lock};
 
+pub use campaign::{Plan, Result as CampaignResult, campaign, cuts_again, cuts_at};
 pub use chance::Rates;
 pub use chapters::{Extent, NAME, chapters, manifest};
 pub use chronicle::Weight;
@@ -100,6 +103,8 @@ pub struct Outcome {
     pub hash: String,
     /// How many requests the controller sent, since the last cut.
     pub requests: u64,
+    /// Which of them were sent to change something: crashes beside these matter most.
+    pub writes: Vec<u64>,
     /// How many cuts never came, because the run had fewer requests.
     pub cuts_left: usize,
     /// How long it took, in virtual seconds.
@@ -141,6 +146,7 @@ pub struct Run {
 struct Incarnation {
     number: u64,
     line: Option<Arc<Line>>,
+    operator: Option<Operator>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -209,6 +215,34 @@ impl Run {
         result
     }
 
+    /// A request to the cloud that the controller would never send, sent in its name: a planted fault.
+    pub fn forge_in_cloud(&self, request: &Request) -> Response {
+        let shared = &self.shared;
+        shared.note(Weight::Headline, "forger", format!("{:?} {}", request.method, request.path), "");
+        shared.world_catches_up();
+        shared.cloud_changes(request);
+        shared.speaks(CONTROLLER);
+        let answer = lock(&shared.world).handle(shared.clock.now(), request);
+        shared.stepped();
+        answer
+    }
+
+    /// A client that speaks in the controller's name, for what the controller would never say: planted faults.
+    pub fn forging_client(&self) -> kube::Client {
+        self.shared.server.client(CONTROLLER)
+    }
+
+    /// Wakes the controller for this notebook without a cause: a planted fault.
+    pub fn wake_for_nothing(&self, name: &str) {
+        let operator = lock(&self.incarnation).operator.clone();
+        let uid = self.shared.scene().cluster.notebooks.iter().find(|one| one.name == name).map(|one| one.uid.clone());
+        if let (Some(operator), Some(uid)) = (operator, uid)
+            && let Some(key) = operator.caches.key_of(&uid)
+        {
+            operator.queue.wake(key, Lane::Sweep);
+        }
+    }
+
     /// What all parts share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -231,6 +265,7 @@ impl Run {
             violations: shared.violations(),
             failed,
             requests: shared.requests(),
+            writes: shared.writes(),
             cuts_left: shared.cuts_left(),
             seconds,
             story: shared.story(Weight::Major),
@@ -306,6 +341,7 @@ fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
         on_reconcile: Arc::new(move |_, _| looked.looked()),
     });
     incarnation.line = Some(line);
+    incarnation.operator = Some(operator.clone());
     incarnation.task = Some(tokio::spawn(async move { operator.run().await }));
 }
 
@@ -313,6 +349,7 @@ fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
 async fn kill(incarnation: &Mutex<Incarnation>) {
     let (line, task) = {
         let mut incarnation = lock(incarnation);
+        incarnation.operator = None;
         (incarnation.line.take(), incarnation.task.take())
     };
     if let Some(line) = line {

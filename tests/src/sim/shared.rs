@@ -68,6 +68,8 @@ pub struct Shared {
     /// The world may have something due earlier than before.
     pub agenda: Notify,
     requests: AtomicU64,
+    /// Which of the requests since the last cut were sent to change something.
+    writes: Mutex<Vec<u64>>,
     looks: AtomicUsize,
     cuts: Mutex<VecDeque<Cut>>,
     deaths: mpsc::UnboundedSender<u64>,
@@ -100,6 +102,7 @@ impl Shared {
             steps: watch::Sender::new(0),
             agenda: Notify::new(),
             requests: AtomicU64::new(0),
+            writes: Mutex::default(),
             looks: AtomicUsize::new(0),
             cuts: Mutex::new(cuts.into()),
             deaths,
@@ -133,8 +136,17 @@ impl Shared {
     // Requests of the controller.
 
     /// Counts a request; its number.
-    pub fn count_request(&self) -> u64 {
-        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    pub fn count_request(&self, changes_something: bool) -> u64 {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if changes_something {
+            lock(&self.writes).push(number);
+        }
+        number
+    }
+
+    /// Which requests since the last cut were sent to change something.
+    pub fn writes(&self) -> Vec<u64> {
+        lock(&self.writes).clone()
     }
 
     /// How many requests the controller sent since the last cut.
@@ -157,6 +169,7 @@ impl Shared {
         self.note(Weight::Headline, "crash", at, "");
         lock(&self.cuts).pop_front();
         self.requests.store(0, Ordering::Relaxed);
+        lock(&self.writes).clear();
         // The receiver is gone only when the run is over.
         let _ = self.deaths.send(incarnation);
     }
