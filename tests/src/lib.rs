@@ -3,4 +3,6 @@
 pub mod control_plane;
 pub mod kube;
 pub mod manifests;
+pub mod oracles;
+pub mod sim;
 pub mod world;
