@@ -2,6 +2,7 @@
 
 mod publish;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -119,10 +120,18 @@ impl Reconciler {
                 return Next::AfterFailure(outcome.failures.join("; "));
             }
             if !records {
+                self.forget_operations(&resolution.subject.uid, &plan);
                 return self.next(&plan);
             }
         }
         Next::At(self.clock.now())
+    }
+
+    /// What is known of operations is needed only as long as a change, or the former host, is judged by it.
+    fn forget_operations(&self, uid: &str, plan: &Plan) {
+        if plan.memory.transition.is_none() && plan.memory.former.is_none() {
+            self.executor.operations.forget(uid, &BTreeSet::new());
+        }
     }
 
     fn next(&self, plan: &Plan) -> Next {
