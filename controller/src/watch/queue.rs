@@ -230,7 +230,7 @@ mod panics {
         });
         assert!(look.await.unwrap_err().is_panic());
         assert_eq!(queue.turns_out(), 0);
-        let again = queue.next().await;
+        let again = tokio::time::timeout(AFTER_PANIC * 2, queue.next()).await.expect("another turn");
         assert_eq!((&again.key, clock.monotonic()), (&key, AFTER_PANIC), "later, and only once");
         drop(again);
         assert_eq!(queue.len_by_lane().values().sum::<usize>(), 0, "a turn that ends well asks for no other");
