@@ -101,7 +101,8 @@ impl Reconciler {
             let version = notebook.metadata.resource_version.as_deref();
             let outcome = self.executor.execute(&resolution.subject, &plan.actions, version).await;
             if outcome.not_leading {
-                return Next::WhenWoken;
+                // A renewal that is only late leaves the term as it is: then nothing else would wake this notebook.
+                return Next::AfterFailure("the lease has too little time left".to_owned());
             }
             let status = status::status(&resolution, &observed, &plan, self.clock.now());
             match self.publish(&notebook, status).await {

@@ -169,7 +169,11 @@ impl Operator {
         let mut looks = JoinSet::new();
         loop {
             let ticket = self.queue.next().await;
-            while looks.try_join_next().is_some() {}
+            while let Some(ended) = looks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a look did not end well");
+                }
+            }
             let operator = self.clone();
             let span = tracing::info_span!(
                 "reconcile",

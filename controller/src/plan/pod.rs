@@ -168,7 +168,7 @@ impl Planner<'_> {
         let now = self.memory.transition.as_ref().map(|transition| transition.id.as_str());
         let stray: Vec<_> = pods
             .iter()
-            .filter(|pod| !pod.deleting && !wanted.contains(&pod.name) && Some(pod.transition.as_str()) != now)
+            .filter(|pod| pod.owned && !pod.deleting && !wanted.contains(&pod.name) && Some(pod.transition.as_str()) != now)
             .map(|pod| KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         self.actions.extend(stray.into_iter().map(Action::Kube));

@@ -114,6 +114,8 @@ pub struct PodSeen {
     pub uid: String,
     /// The uid of its notebook.
     pub notebook_uid: String,
+    /// Whether that notebook is its owner by reference, too: a label alone can be copied.
+    pub owned: bool,
     /// What it is for.
     pub role: PodRole,
     /// The transition that made it.

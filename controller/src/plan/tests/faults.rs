@@ -2,10 +2,8 @@
 
 use rehost_api::guest::GuestFailure;
 
-use super::stage::{Fault, Stage, pod, vm, vm_with_gpu};
+use super::stage::{Denial, Fault, Stage, pod, vm, vm_with_gpu};
 use crate::desired::{HomePolicy, Power};
-use crate::gce::GceError;
-use crate::gce::errors::Cause;
 
 macro_rules! told {
     ($stage:expr) => {
@@ -15,26 +13,10 @@ macro_rules! told {
     };
 }
 
-fn stockout() -> GceError {
-    GceError::new(Cause::Stockout { zones_available: vec!["us-central1-b".into()] }, "the zone does not have enough resources")
-}
-
-fn quota() -> GceError {
-    GceError::new(Cause::Quota { metric: Some("CPUS".into()), limit: Some(8.0) }, "Quota 'CPUS' exceeded. Limit: 8.0")
-}
-
-fn forbidden() -> GceError {
-    GceError::new(Cause::PermissionDenied, "Required 'compute.instances.create' permission")
-}
-
-fn hiccup() -> GceError {
-    GceError::new(Cause::Server, "Internal error")
-}
-
 #[test]
 fn no_capacity_for_the_new_host_and_the_old_one_serves_on() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("instances.insert", stockout));
+    stage.faults.push(Fault::Refuse("instances.insert", Denial::Stockout));
     stage.say("a T4, which is out of stock").wish_for(vm_with_gpu("n1-standard-4", "nvidia-tesla-t4")).play();
     told!(stage.say("when it is tried again").pass(61).play());
 }
@@ -42,7 +24,7 @@ fn no_capacity_for_the_new_host_and_the_old_one_serves_on() {
 #[test]
 fn no_capacity_and_a_fallback() {
     let mut stage = Stage::new(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("instances.insert", stockout));
+    stage.faults.push(Fault::Refuse("instances.insert", Denial::Stockout));
     stage.say("created, with a fallback").wish(|it| it.host.fallbacks = vec![vm("e2-standard-4")]).play();
     stage.say("stopped").power(Power::Stopped).play();
     told!(stage.say("started: back to the wished host").power(Power::Running).play());
@@ -51,7 +33,7 @@ fn no_capacity_and_a_fallback() {
 #[test]
 fn no_capacity_after_a_stop_in_place_and_the_last_shape_returns() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("instances.start", stockout));
+    stage.faults.push(Fault::Refuse("instances.start", Denial::Stockout));
     stage.say("n1-standard-8 in place").wish(|it| it.in_place = true).wish_for(vm("n1-standard-8")).play();
     told!(stage.say("when it is tried again").pass(61).play());
 }
@@ -59,7 +41,7 @@ fn no_capacity_after_a_stop_in_place_and_the_last_shape_returns() {
 #[test]
 fn a_quota_for_one_host_only() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("instances.insert", quota));
+    stage.faults.push(Fault::Refuse("instances.insert", Denial::Quota));
     told!(stage.say("n1-standard-8").wish_for(vm("n1-standard-8")).play());
 }
 
@@ -87,14 +69,14 @@ fn a_host_that_does_not_let_go_is_stopped() {
 #[test]
 fn a_hiccup_is_a_new_attempt() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("instances.attachDisk", hiccup));
+    stage.faults.push(Fault::Refuse("instances.attachDisk", Denial::Hiccup));
     told!(stage.say("n1-standard-8, and the attach fails once").wish_for(vm("n1-standard-8")).play());
 }
 
 #[test]
 fn a_missing_permission_is_for_a_person() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("instances.insert", forbidden));
+    stage.faults.push(Fault::Refuse("instances.insert", Denial::Forbidden));
     told!(stage.say("n1-standard-8").wish_for(vm("n1-standard-8")).play());
 }
 
@@ -128,7 +110,7 @@ fn a_home_never_shrinks() {
 #[test]
 fn a_disk_that_cannot_be_deleted_yet_keeps_the_notebook() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.faults.push(Fault::Refuse("disks.delete", || GceError::new(Cause::ResourceInUse, "The disk is being used")));
+    stage.faults.push(Fault::Refuse("disks.delete", Denial::InUse));
     told!(stage.say("deleted").delete(HomePolicy::Delete).play());
 }
 

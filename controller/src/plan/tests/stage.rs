@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::desired::{Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedHome, WishedHost};
 use crate::gce::GceError;
+use crate::gce::errors::Cause;
 use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus, OnHostMaintenance};
 use crate::gce::mutation::{Mutation, NewInstance};
 use crate::gce::operations::OperationState;
@@ -50,11 +51,39 @@ pub(super) fn pod(cpu_milli: i64) -> HostShape {
     })
 }
 
+/// How the cloud refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denial {
+    Stockout,
+    Quota,
+    Forbidden,
+    Hiccup,
+    InUse,
+}
+
+impl Denial {
+    fn error(self) -> GceError {
+        match self {
+            Self::Stockout => GceError::new(
+                Cause::Stockout { zones_available: vec!["us-central1-b".into()] },
+                "the zone does not have enough resources",
+            ),
+            Self::Quota => GceError::new(
+                Cause::Quota { metric: Some("CPUS".into()), limit: Some(8.0) },
+                "Quota 'CPUS' exceeded. Limit: 8.0",
+            ),
+            Self::Forbidden => GceError::new(Cause::PermissionDenied, "Required 'compute.instances.create' permission"),
+            Self::Hiccup => GceError::new(Cause::Server, "Internal error"),
+            Self::InUse => GceError::new(Cause::ResourceInUse, "The disk is being used"),
+        }
+    }
+}
+
 /// What is to go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The next call of this verb is refused.
-    Refuse(&'static str, fn() -> GceError),
+    Refuse(&'static str, Denial),
     /// The next guest that should serve fails in this way.
     Guest(GuestFailure),
     /// Guests do not let go when asked.
@@ -335,7 +364,7 @@ impl Stage {
                 let state = match refused {
                     Some(index) => {
                         let Fault::Refuse(_, error) = self.faults.remove(index) else { unreachable!("just found") };
-                        OperationState::Failed(error(), Some(self.now))
+                        OperationState::Failed(error.error(), Some(self.now))
                     }
                     None => {
                         self.mutate(mutation);
@@ -530,6 +559,7 @@ impl Stage {
             namespace: "team-a".into(),
             uid: format!("pod-{}", plan.name),
             notebook_uid: "uid-1".into(),
+            owned: true,
             role: plan.role,
             transition: plan.labels.get(rehost_api::labels::TRANSITION).cloned().unwrap_or_default(),
             phase: PodPhase::Pending,
