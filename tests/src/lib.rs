@@ -2,6 +2,7 @@
 
 pub mod control_plane;
 pub mod kube;
+pub mod kubelet;
 pub mod manifests;
 pub mod oracles;
 pub mod sim;
