@@ -48,3 +48,22 @@ pub struct Observed {
     /// The attachments of that volume.
     pub attachments: Seen<Vec<AttachmentSeen>>,
 }
+
+impl Observed {
+    /// Why something of this could not be looked at, where anything could not: who waits for it must look again.
+    ///
+    /// Reports are left out: whoever waits for one asks at short intervals anyhow, and a guest that has not spoken yet is
+    /// no failure.
+    #[must_use]
+    pub fn unknown(&self) -> Option<&str> {
+        let instances = self.instances.values().find_map(Seen::unknown);
+        instances
+            .or_else(|| self.home.unknown())
+            .or_else(|| self.pods.unknown())
+            .or_else(|| self.claim.unknown())
+            .or_else(|| self.volume.unknown())
+            .or_else(|| self.attachments.unknown())
+            .or_else(|| self.service.unknown())
+            .or_else(|| self.slice.unknown())
+    }
+}

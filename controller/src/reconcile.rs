@@ -107,13 +107,18 @@ impl Reconciler {
                 return Next::AfterFailure(outcome.failures.join("; "));
             }
             if !records {
-                return self.next(&plan);
+                return Self::next(&plan, &observed);
             }
         }
         Next::At(self.clock.now())
     }
 
-    fn next(&self, plan: &Plan) -> Next {
+    /// What could not be looked at is looked at again soon, whatever bound the plan's own wait has: nothing would wake us when
+    /// it can be seen again.
+    fn next(plan: &Plan, observed: &Observed) -> Next {
+        if let Some(why) = observed.unknown() {
+            return Next::AfterFailure(why.to_owned());
+        }
         match plan.wake_at {
             Some(at) => Next::At(at),
             None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
