@@ -24,6 +24,8 @@ mod pod;
 mod rebuild;
 mod situation;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod transition;
 mod vm;
 
@@ -139,8 +141,12 @@ impl<'a> Planner<'a> {
         } else {
             match &self.resolution.wish {
                 Ok(desired) => self.next(desired),
-                Err(refusal) => self.situation = Situation::Refused(refusal.clone()),
+                Err(refusal) => self.refused(refusal),
             }
+        }
+        if self.memory.transition.is_some() && self.wake_at.is_none() {
+            // Whatever is waited for has its own way to wake us; should that fail, this does.
+            self.look_again_in(bounds::POLL_SLOW_S);
         }
         self.retire_former();
         self.sweep_pods();

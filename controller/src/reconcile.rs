@@ -2,11 +2,13 @@
 
 mod publish;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Api, Client};
 use rehost_api::Notebook;
+use rehost_api::status::NotebookStatus;
 
 use crate::clock::SharedClock;
 use crate::desired::{self, Facts, Resolution};
@@ -45,7 +47,12 @@ pub struct Reconciler {
     pub client: Client,
     /// The time.
     pub clock: SharedClock,
+    /// Told of every status that was stored: what it was before, and what it is.
+    pub on_status: OnStatus,
 }
+
+/// Told of every status that was stored: what it was before, and what it is.
+pub type OnStatus = Arc<dyn Fn(&NotebookStatus, &NotebookStatus) + Send + Sync>;
 
 /// When to look again.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +78,7 @@ impl Reconciler {
                 if is_calm(&plan, &observed) && self.is_published(&resolution, &observed, &plan) {
                     return plan.wake_at.map_or(Next::WhenWoken, Next::At);
                 }
-                self.act(key).await
+                Box::pin(self.act(key)).await
             }
         }
     }
@@ -89,15 +96,22 @@ impl Reconciler {
             let project = resolution.wish.as_ref().ok().map(|desired| desired.home.project.clone());
             let observed = self.observer.afresh(&notebook, &resolution.subject, project.as_deref()).await;
             let plan = plan::plan(&resolution, &observed, self.clock.now());
+            record_span(&plan);
             let records = plan.memory != Memory::of(&observed.previous);
             let version = notebook.metadata.resource_version.as_deref();
             let outcome = self.executor.execute(&resolution.subject, &plan.actions, version).await;
             if outcome.not_leading {
-                return Next::WhenWoken;
+                // A renewal that is only late leaves the term as it is: then nothing else would wake this notebook.
+                return Next::AfterFailure("the lease has too little time left".to_owned());
             }
             let status = status::status(&resolution, &observed, &plan, self.clock.now());
             match self.publish(&notebook, status).await {
-                Ok(stored) => notebook = stored,
+                Ok(stored) => {
+                    if let Some(stored) = &stored.status {
+                        (self.on_status)(&observed.previous, stored);
+                    }
+                    notebook = stored;
+                }
                 Err(PublishError::Gone) => return Next::WhenWoken,
                 Err(PublishError::Overtaken) => return Next::At(self.clock.now()),
                 Err(PublishError::Failed(words)) => return Next::AfterFailure(words),
@@ -107,22 +121,17 @@ impl Reconciler {
                 return Next::AfterFailure(outcome.failures.join("; "));
             }
             if !records {
-                return Self::next(&plan, &observed);
+                self.forget_operations(&resolution.subject.uid, &plan);
+                return next(&plan, &observed);
             }
         }
         Next::At(self.clock.now())
     }
 
-    /// What could not be looked at is looked at again soon, whatever bound the plan's own wait has: nothing would wake us when
-    /// it can be seen again.
-    fn next(plan: &Plan, observed: &Observed) -> Next {
-        if let Some(why) = observed.unknown() {
-            return Next::AfterFailure(why.to_owned());
-        }
-        match plan.wake_at {
-            Some(at) => Next::At(at),
-            None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
-            None => Next::WhenWoken,
+    /// What is known of operations is needed only as long as a change, or the former host, is judged by it.
+    fn forget_operations(&self, uid: &str, plan: &Plan) {
+        if plan.memory.transition.is_none() && plan.memory.former.is_none() {
+            self.executor.operations.forget(uid, &BTreeSet::new());
         }
     }
 
@@ -145,4 +154,26 @@ impl Reconciler {
 /// Whether a plan from caches leaves nothing to do and nothing in doubt.
 fn is_calm(plan: &Plan, observed: &Observed) -> bool {
     plan.is_quiet(observed) && !matches!(plan.situation, Situation::Unclear(_) | Situation::Changing { .. } | Situation::Deleting(_))
+}
+
+/// The span of this look says which change and which step it is about.
+fn record_span(plan: &Plan) {
+    if let Some(transition) = &plan.memory.transition {
+        let span = tracing::Span::current();
+        span.record("transition", transition.id.as_str());
+        span.record("step", tracing::field::debug(transition.step));
+    }
+}
+
+/// What could not be looked at is looked at again soon, whatever bound the plan's own wait has: nothing would wake us when it
+/// can be seen again.
+fn next(plan: &Plan, observed: &Observed) -> Next {
+    if let Some(why) = observed.unknown() {
+        return Next::AfterFailure(why.to_owned());
+    }
+    match plan.wake_at {
+        Some(at) => Next::At(at),
+        None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
+        None => Next::WhenWoken,
+    }
 }

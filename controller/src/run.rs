@@ -14,7 +14,7 @@ use crate::gce::Gce;
 use crate::gce::catalogue::Catalogue;
 use crate::gce::operations::Operations;
 use crate::observe::{Observer, Sources};
-use crate::reconcile::{Next, Reconciler};
+use crate::reconcile::{Next, OnStatus, Reconciler};
 use crate::watch::caches::{Caches, run_watches};
 use crate::watch::inventory::{Inventories, run_sweeps};
 use crate::watch::queue::{Key, Lane, Queue, QueueSettings, Ticket};
@@ -41,6 +41,28 @@ pub struct Wiring {
     pub on_call: OnCall,
     /// Told of every look: how it ended, and how many seconds it took.
     pub on_reconcile: OnReconcile,
+    /// Told of every status that was stored.
+    pub on_status: OnStatus,
+}
+
+impl Wiring {
+    /// An operator that always may act, and that nobody listens to: for one that is run by a test.
+    #[must_use]
+    pub fn alone(cluster: &str, client: Client, gce: Gce, clock: SharedClock, sweep_interval_s: u64) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            identity: "alone".to_owned(),
+            client,
+            gce,
+            clock,
+            concurrency: 32,
+            sweep_interval_s,
+            may_act: Arc::new(|| true),
+            on_call: Arc::new(|_, _| {}),
+            on_reconcile: Arc::new(|_, _| {}),
+            on_status: Arc::new(|_, _| {}),
+        }
+    }
 }
 
 /// Told of every look: how it ended, and how many seconds it took.
@@ -71,7 +93,7 @@ impl Operator {
     /// Puts the parts together; nothing runs yet.
     #[must_use]
     pub fn new(wiring: Wiring) -> Self {
-        let Wiring { cluster, identity, client, gce, clock, concurrency, sweep_interval_s, may_act, on_call, on_reconcile } =
+        let Wiring { cluster, identity, client, gce, clock, concurrency, sweep_interval_s, may_act, on_call, on_reconcile, on_status } =
             wiring;
         let caches = Arc::new(Caches::new());
         let queue = Arc::new(Queue::new(clock.clone(), QueueSettings { concurrency, ..QueueSettings::default() }));
@@ -101,6 +123,7 @@ impl Operator {
             executor,
             client: client.clone(),
             clock: clock.clone(),
+            on_status,
         };
         Self {
             caches,
@@ -151,17 +174,26 @@ impl Operator {
         let mut looks = JoinSet::new();
         loop {
             let ticket = self.queue.next().await;
-            while looks.try_join_next().is_some() {}
+            while let Some(ended) = looks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a look did not end well");
+                }
+            }
             let operator = self.clone();
-            let span = tracing::info_span!("reconcile", notebook = %format!("{}/{}", ticket.key.namespace, ticket.key.name));
-            looks.spawn(async move { operator.look(ticket).await }.instrument(span));
+            let span = tracing::info_span!(
+                "reconcile",
+                notebook = %ticket.key,
+                transition = tracing::field::Empty,
+                step = tracing::field::Empty,
+            );
+            looks.spawn(async move { Box::pin(operator.look(ticket)).await }.instrument(span));
         }
     }
 
     async fn look(&self, ticket: Ticket) {
         let key = ticket.key.clone();
         let began = self.clock.monotonic();
-        let next = self.reconciler.reconcile(&key).await;
+        let next = Box::pin(self.reconciler.reconcile(&key)).await;
         let seconds = self.clock.monotonic().saturating_sub(began).as_secs_f64();
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (outcome, again) = match next {

@@ -36,11 +36,11 @@ pub async fn apply(
         KubeChange::RemoveFinalizer => ("removing the finalizer", finalizer(client, subject, false, resource_version).await),
         KubeChange::ApplyService(plan) => {
             let api: Api<Service> = Api::namespaced(client.clone(), namespace);
-            ("applying the Service", applied(&api, &plan.name, &manifest::service(subject, plan)).await)
+            ("applying the Service", applied_if_ours(&api, subject, &plan.name, &manifest::service(subject, plan)).await)
         }
         KubeChange::ApplySlice(plan) => {
             let api: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-            ("applying the EndpointSlice", applied(&api, &plan.name, &manifest::slice(subject, plan)).await)
+            ("applying the EndpointSlice", applied_if_ours(&api, subject, &plan.name, &manifest::slice(subject, plan)).await)
         }
         KubeChange::CreatePod(plan) => {
             let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -92,6 +92,23 @@ where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
     api.patch(name, &ours(), &Patch::Apply(manifest)).await.map(|_| ())
+}
+
+/// As [`applied`], for a name that people could have given to something of their own: that is never taken over.
+async fn applied_if_ours<K>(api: &Api<K>, subject: &Subject, name: &str, manifest: &Value) -> kube::Result<()>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    if let Some(found) = api.get_metadata_opt(name).await? {
+        let labels = found.metadata.labels.unwrap_or_default();
+        if labels.get(labels::UID) != Some(&subject.uid) {
+            return Err(kube::Error::Api(Box::new(kube::core::Status::failure(
+                &format!("{name} exists and is not this notebook's: rename it, or the notebook"),
+                "NotOurs",
+            ))));
+        }
+    }
+    applied(api, name, manifest).await
 }
 
 async fn created<K>(api: &Api<K>, manifest: Value) -> kube::Result<()>

@@ -114,6 +114,8 @@ pub struct PodSeen {
     pub uid: String,
     /// The uid of its notebook.
     pub notebook_uid: String,
+    /// Whether that notebook is its owner by reference, too: a label alone can be copied.
+    pub owned: bool,
     /// What it is for.
     pub role: PodRole,
     /// The transition that made it.
@@ -206,7 +208,7 @@ pub struct VolumeSeen {
     pub deleting: bool,
 }
 
-/// A PersistentVolumeClaim of ours.
+/// A claim on a volume, of ours.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "raw::RawClaim")]
 pub struct ClaimSeen {

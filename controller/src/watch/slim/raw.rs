@@ -29,6 +29,11 @@ fn label(metadata: &ObjectMeta, key: &str) -> String {
     metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
 }
 
+fn is_owned(metadata: &ObjectMeta) -> bool {
+    let uid = label(metadata, labels::UID);
+    metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid && owner.kind == "Notebook")
+}
+
 fn name(metadata: &ObjectMeta) -> String {
     metadata.name.clone().unwrap_or_default()
 }
@@ -120,6 +125,7 @@ impl From<RawPod> for PodSeen {
             name: name(&metadata),
             namespace: namespace(&metadata),
             uid: metadata.uid.clone().unwrap_or_default(),
+            owned: is_owned(&metadata),
             notebook_uid: label(&metadata, labels::UID),
             role: if label(&metadata, labels::ROLE) == "placeholder" { PodRole::Placeholder } else { PodRole::Host },
             transition: label(&metadata, labels::TRANSITION),
