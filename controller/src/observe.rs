@@ -22,6 +22,8 @@ pub struct Observed {
     pub previous: NotebookStatus,
     /// Whether what follows was read for this plan. What comes from caches is only a suspicion.
     pub fresh: bool,
+    /// Whether only a guest was asked, which had nothing new to say: what is unknown here was left unread on purpose.
+    pub guest_only: bool,
     /// What is known of the operations of this notebook, by request id. Taken **before** the reads below: an operation that
     /// is done here has its effect there.
     pub operations: BTreeMap<Uuid, OperationState>,
@@ -47,4 +49,26 @@ pub struct Observed {
     pub claim: Seen<ClaimSeen>,
     /// The attachments of that volume.
     pub attachments: Seen<Vec<AttachmentSeen>>,
+}
+
+impl Observed {
+    /// Why something of this could not be looked at, where anything could not: who waits for it must look again.
+    ///
+    /// Reports are left out: whoever waits for one asks at short intervals anyhow, and a guest that has not spoken yet is
+    /// no failure.
+    #[must_use]
+    pub fn unknown(&self) -> Option<&str> {
+        if self.guest_only {
+            return None;
+        }
+        let instances = self.instances.values().find_map(Seen::unknown);
+        instances
+            .or_else(|| self.home.unknown())
+            .or_else(|| self.pods.unknown())
+            .or_else(|| self.claim.unknown())
+            .or_else(|| self.volume.unknown())
+            .or_else(|| self.attachments.unknown())
+            .or_else(|| self.service.unknown())
+            .or_else(|| self.slice.unknown())
+    }
 }

@@ -122,7 +122,7 @@ impl Reconciler {
             }
             if !records {
                 self.forget_operations(&resolution.subject.uid, &plan);
-                return next(&plan);
+                return next(&plan, &observed);
             }
         }
         Next::At(self.clock.now())
@@ -165,7 +165,12 @@ fn record_span(plan: &Plan) {
     }
 }
 
-fn next(plan: &Plan) -> Next {
+/// What could not be looked at is looked at again soon, whatever bound the plan's own wait has: nothing would wake us when it
+/// can be seen again.
+fn next(plan: &Plan, observed: &Observed) -> Next {
+    if let Some(why) = observed.unknown() {
+        return Next::AfterFailure(why.to_owned());
+    }
     match plan.wake_at {
         Some(at) => Next::At(at),
         None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),

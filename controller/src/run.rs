@@ -165,7 +165,12 @@ impl Operator {
     }
 
     /// Takes one notebook after the other from the queue; each is looked at in a task of its own.
+    ///
+    /// It begins when the caches are whole and every project was swept or tried once: before, each notebook at rest would look
+    /// as if nothing were known of it, and be written and read afresh, all of them at once.
     async fn work(&self) {
+        self.caches.until_synced().await;
+        self.inventories.until_first_sweep().await;
         let mut looks = JoinSet::new();
         loop {
             let ticket = self.queue.next().await;

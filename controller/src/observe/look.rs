@@ -61,6 +61,7 @@ impl Observer {
         let owned = self.sources.caches.objects_of(&subject.uid);
         Observed {
             fresh: false,
+            guest_only: false,
             operations: self.sources.operations.for_notebook(&subject.uid),
             instances,
             reports: BTreeMap::new(),
@@ -113,6 +114,7 @@ impl Observer {
         let owned = self.sources.caches.objects_of(&subject.uid);
         Observed {
             fresh: true,
+            guest_only: false,
             operations,
             instances,
             reports,
@@ -143,7 +145,8 @@ impl Observer {
             Step::ProveBack => transition.from.as_ref(),
             _ => None,
         }?;
-        let running = matches!(self.cached_instance(&subject.uid, host).present(), Some(it) if it.status == InstanceStatus::Running);
+        let swept = self.cached_instance(&subject.uid, host);
+        let running = swept.present().is_some_and(|it| it.status == InstanceStatus::Running);
         if host.kind != HostKind::Vm || !running || has_ended_badly(operations) {
             return None;
         }
@@ -153,10 +156,14 @@ impl Observer {
         }
         let owned = self.sources.caches.objects_of(&subject.uid);
         let unread = || "not read while the guest boots".to_owned();
+        let mut instances: BTreeMap<_, _> =
+            hosts(previous).map(|host| (host.name.clone(), Seen::Unknown(unread()))).collect();
+        instances.insert(host.name.clone(), swept);
         Some(Observed {
             fresh: true,
+            guest_only: true,
             operations: operations.clone(),
-            instances: hosts(previous).map(|host| (host.name.clone(), Seen::Unknown(unread()))).collect(),
+            instances,
             reports: BTreeMap::from([(host.name.clone(), report)]),
             home: Seen::Unknown(unread()),
             own_disks: Vec::new(),

@@ -47,6 +47,9 @@ struct Arguments {
     /// Print the story of each run.
     #[arg(long)]
     story: bool,
+    /// In the story, tell of reads too.
+    #[arg(long)]
+    reads: bool,
     /// Print only the run's hash.
     #[arg(long)]
     hash: bool,
@@ -64,7 +67,8 @@ fn plans(arguments: &Arguments) -> Vec<Plan> {
     let faults = arguments.faults.then(Rates::default);
     let mut plans = Vec::new();
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-        let settings = Settings { seed, faults, cuts: arguments.cut.clone(), ..Settings::default() };
+        let settings =
+            Settings { seed, faults, cuts: arguments.cut.clone(), tell_reads: arguments.reads, ..Settings::default() };
         let plan = Plan { extent, settings };
         let Some(step) = arguments.every else {
             plans.push(plan);
@@ -92,6 +96,9 @@ fn main() -> ExitCode {
             eprintln!("{count} of {}", plans.len());
         }
     });
+    if arguments.hash {
+        return ExitCode::SUCCESS;
+    }
     for result in &wrong {
         if !arguments.story {
             println!("{}", result.outcome.report(&result.plan.replay()));
@@ -104,8 +111,6 @@ fn main() -> ExitCode {
             println!("  {}\n    {}", result.plan.replay(), why.or(result.outcome.failed.clone()).unwrap_or_default());
         }
     }
-    if !arguments.hash {
-        println!("{} passed, {} failed", plans.len() - wrong.len(), wrong.len());
-    }
+    println!("{} passed, {} failed", plans.len() - wrong.len(), wrong.len());
     if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -77,6 +77,8 @@ pub struct Settings {
     pub absence: Duration,
     /// Whether every exchange with the cloud is held against the discovery document.
     pub check_shapes: bool,
+    /// Whether the story tells of reads too.
+    pub tell_reads: bool,
 }
 
 impl Default for Settings {
@@ -88,6 +90,7 @@ impl Default for Settings {
             sweep_interval_s: 15,
             absence: Duration::from_secs(2),
             check_shapes: false,
+            tell_reads: false,
         }
     }
 }
@@ -268,7 +271,7 @@ impl Run {
             writes: shared.writes(),
             cuts_left: shared.cuts_left(),
             seconds,
-            story: shared.story(Weight::Major),
+            story: shared.story(if self.settings.tell_reads { Weight::Minor } else { Weight::Major }),
             hash: shared.hash(),
         }
     }

@@ -232,6 +232,8 @@ impl Run {
 
     /// Sixty seconds without a write or a look, then sixty with churn beside and without a write.
     pub async fn still(&self, name: &str, chapter: &str) -> Result<(), Failed> {
+        // The sweeps have yet to see what has just ended: that is a cause.
+        self.wait(Duration::from_secs(2 * self.settings.sweep_interval_s)).await;
         self.shared().watch_doings();
         self.wait(STILL).await;
         self.judge_stillness(0);

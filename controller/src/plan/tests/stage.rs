@@ -218,6 +218,7 @@ impl Stage {
         Observed {
             previous: self.status.clone(),
             fresh: true,
+            guest_only: false,
             operations: self.operations.clone(),
             instances,
             reports: self.reports.iter().map(|(name, report)| (name.clone(), Seen::Present(report.clone()))).collect(),
