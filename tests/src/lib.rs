@@ -3,4 +3,5 @@
 pub mod control_plane;
 pub mod kube;
 pub mod manifests;
+pub mod stand;
 pub mod world;
