@@ -3,5 +3,6 @@
 pub mod control_plane;
 pub mod kube;
 pub mod manifests;
+pub mod quickstart;
 pub mod stand;
 pub mod world;

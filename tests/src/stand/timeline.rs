@@ -97,7 +97,7 @@ impl Drop for Timeline {
 }
 
 fn ready_address(slice: &EndpointSlice) -> Option<String> {
-    slice.endpoints.iter().flatten().find_map(|endpoint| {
+    slice.endpoints.iter().find_map(|endpoint| {
         let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
         endpoint.addresses.first().filter(|_| ready).cloned()
     })
