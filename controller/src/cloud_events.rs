@@ -100,24 +100,42 @@ pub struct Events {
 
 impl Events {
     /// Takes in what comes with `token`, and calls `on_hint` with each hint in it. The callback must not block.
-    pub fn new(token: Token, clock: SharedClock, metrics: Metrics, on_hint: impl Fn(Hint) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        token: Token,
+        clock: SharedClock,
+        metrics: Metrics,
+        on_hint: impl Fn(Hint) + Send + Sync + 'static,
+    ) -> Self {
         Self { token, clock, metrics, recent: Mutex::default(), on_hint: Box::new(on_hint) }
     }
 
-    /// Takes one request in. The answer is `204` to everybody with the token: a sender that heard of an error would send
-    /// the same again.
-    ///
-    /// The token comes as `Authorization: Bearer …`, or as `?token=…`, which is all that a Pub/Sub push subscription can
-    /// be made to send.
+    /// Takes one request in, see [`Events::admit`] and [`Events::read`].
     pub fn receive(&self, headers: &HeaderMap, query: Option<&str>, body: &[u8]) -> StatusCode {
+        match self.admit(headers, query) {
+            Ok(()) => self.read(headers, body),
+            Err(answer) => answer,
+        }
+    }
+
+    /// Whether a request is to be read at all, by what comes before its body; if not, what it is answered.
+    ///
+    /// The token comes as `Authorization: Bearer …` or as `?token=…`: a Pub/Sub push subscription sets that header
+    /// itself, and can only be given a URL.
+    pub fn admit(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), StatusCode> {
         if !self.is_allowed(headers, query) {
             self.metrics.hinted("unauthorized");
-            return StatusCode::UNAUTHORIZED;
+            return Err(StatusCode::UNAUTHORIZED);
         }
         if !self.has_room() {
             self.metrics.hinted("dropped");
-            return StatusCode::NO_CONTENT;
+            return Err(StatusCode::NO_CONTENT);
         }
+        Ok(())
+    }
+
+    /// Reads a request that was admitted. The answer is `204` whatever it is: a sender that heard of an error would send
+    /// the same again.
+    pub fn read(&self, headers: &HeaderMap, body: &[u8]) -> StatusCode {
         match decode::hints(headers, body) {
             Ok(hints) => {
                 self.metrics.hinted(if hints.is_empty() { "irrelevant" } else { "taken" });
@@ -136,8 +154,8 @@ impl Events {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
-        let in_query = || query?.split('&').find_map(|pair| pair.strip_prefix("token="));
-        bearer.or_else(in_query).is_some_and(|shown| self.token.is(shown))
+        let in_query = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("token=")));
+        [bearer, in_query].into_iter().flatten().any(|shown| self.token.is(shown))
     }
 
     /// Whether one more event may be read now; if so, it is counted.

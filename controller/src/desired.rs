@@ -11,6 +11,8 @@ mod pod;
 mod quota;
 mod refuse;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod unacted;
 mod words;
 
@@ -43,6 +45,10 @@ pub struct Resolution {
     pub generation: i64,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
+    /// Whether it is to run: known, and followed, even where the rest of the wish is refused.
+    pub power: Power,
+    /// The values of the request annotations.
+    pub requests: Requests,
     /// Set once it is being deleted.
     pub deletion: Option<Deletion>,
     /// What is wished for, or why it cannot be.
@@ -81,10 +87,6 @@ pub struct Refusal {
 /// What is wanted, with no default left open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// Whether it is to run.
-    pub power: Power,
-    /// The values of the request annotations.
-    pub requests: Requests,
     /// The wished host, and what is tried in its place.
     pub host: WishedHost,
     /// The home.
@@ -180,7 +182,7 @@ pub struct WishedHome {
     pub disk_type: String,
     /// The machine families that can attach the type.
     pub families: Vec<String>,
-    /// The StorageClass of claims; empty for the cluster's default.
+    /// The `StorageClass` of claims; empty for the cluster's default.
     pub storage_class: String,
     /// Whether a new home is to be made although one of a former notebook of this name was kept.
     pub start_blank: bool,

@@ -171,7 +171,7 @@ struct Elector {
     observed: Option<(Option<String>, Duration)>,
     /// When this life took the Lease: what tells our writes from those of another by our name.
     acquired: Option<MicroTime>,
-    /// The leader that was last written to the log.
+    /// What was last written to the log: a leader, or an error.
     told: String,
 }
 
@@ -193,7 +193,7 @@ impl Elector {
             Err(error) => {
                 // What we have in hand may be stale now, whether or not the write took place.
                 self.held = None;
-                warn!(%error, leading, "the Lease could not be written");
+                self.tell(&error, leading);
                 self.mind_the_deadline();
             }
         }
@@ -253,10 +253,8 @@ impl Elector {
 
     async fn create(&mut self) -> kube::Result<()> {
         let spec = self.claim(&LeaseSpec::default());
-        let lease = Lease {
-            metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() },
-            spec: Some(spec),
-        };
+        let lease =
+            Lease { metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() }, spec: Some(spec) };
         let created = self.leases.create(&parameters(), &lease).await?;
         self.keep(created);
         Ok(())
@@ -312,6 +310,17 @@ impl Elector {
             info!(holder, "another replica leads");
         }
         self.told = holder;
+    }
+
+    /// Writes a failure to the log: each time while it may cost the leadership, else once.
+    fn tell(&mut self, error: &LeaseError, leading: bool) {
+        let words = error.to_string();
+        if leading || self.told != words {
+            warn!(error = words, leading, "the Lease could not be read or written");
+        }
+        if !leading {
+            self.told = words;
+        }
     }
 
     /// Steps down when the time is over.
@@ -381,5 +390,7 @@ fn is_code(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
+#[cfg(test)]
+mod replica;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What the operator counts, and how it is read: OpenMetrics text.
+//! What the operator counts, and how it is read: `OpenMetrics` text.
 //!
 //! Events are counted when they happen, by methods that are named after them. Levels (how many wait, how many run) are not
 //! kept here: their owner is asked when the metrics are read, so that no number can drift from what it counts.
@@ -24,7 +24,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Seconds of one look at a notebook.
 const LOOK_S: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Seconds of what a cloud does.
-const CLOUD_S: &[f64] = &[1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0];
+const CLOUD_S: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0];
 
 /// What a look at a notebook came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +114,11 @@ impl Metrics {
         registry.register_with_unit("transition_duration", help, Unit::Seconds, self.transition_seconds.clone());
         let help = "From the wish to run a notebook to Jupyter's answer";
         registry.register_with_unit("time_to_ready", help, Unit::Seconds, self.ready_seconds.clone());
-        registry.register("stockouts", "Refusals for want of capacity, by zone and machine type", self.stockouts.clone());
+        registry.register(
+            "stockouts",
+            "Refusals for want of capacity, by zone and machine type",
+            self.stockouts.clone(),
+        );
         registry.register("watch_errors", "Watches that broke, by what was watched", self.watch_errors.clone());
         registry.register("hints", "Events of the cloud that came in, by what became of them", self.hints.clone());
         registry.register_collector(Box::new(self.levels.clone()));
@@ -184,7 +189,7 @@ impl Metrics {
         let _ = self.levels.0.orphans.set(Box::new(count));
     }
 
-    /// All of it, as OpenMetrics text.
+    /// All of it, as `OpenMetrics` text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // A string takes whatever is written to it; were it not so, half a page would still end without its mark.
@@ -225,9 +230,8 @@ impl Collector for Levels {
         }
         if let Some(notebooks) = tellers.notebooks.get() {
             let counts = notebooks();
-            let values = PHASES.map(|phase| {
-                ([("phase", phase_word(phase))], counts.get(&phase).copied().unwrap_or_default())
-            });
+            let values =
+                PHASES.map(|phase| ([("phase", phase_word(phase))], counts.get(&phase).copied().unwrap_or_default()));
             gauges(&mut encoder, "notebooks", "Notebooks, by phase", values)?;
         }
         if let Some(leading) = tellers.leading.get() {
@@ -342,83 +346,4 @@ fn transition_word(kind: TransitionKind) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(metrics: &Metrics) -> Vec<String> {
-        metrics.encode().lines().filter(|line| !line.starts_with("# HELP")).map(str::to_owned).collect()
-    }
-
-    #[track_caller]
-    fn says(metrics: &Metrics, line: &str) {
-        let lines = lines(metrics);
-        assert!(lines.iter().any(|said| said == line), "no {line:?} in {lines:#?}");
-    }
-
-    #[test]
-    fn what_happened_is_counted() {
-        let metrics = Metrics::new();
-        metrics.reconciled(Look::Settled, 0.003);
-        metrics.clone().reconciled(Look::Settled, 0.2);
-        metrics.called("instances.insert", Ok(()));
-        metrics.called("instances.insert", Err("stockout"));
-        metrics.transition_ended(TransitionKind::Handover, End::TurnedBack, 75.0);
-        metrics.became_ready(HostKind::Vm, 41.0);
-        metrics.ran_out("europe-west4-a", "n2-standard-4");
-        metrics.watch_failed("Pod");
-        metrics.hinted("dropped");
-        for line in [
-            r#"rehost_reconciles_total{outcome="settled"} 2"#,
-            r#"rehost_reconcile_duration_seconds_bucket{le="0.005"} 1"#,
-            "rehost_reconcile_duration_seconds_count 2",
-            r#"rehost_cloud_calls_total{verb="instances.insert",result="ok"} 1"#,
-            r#"rehost_cloud_calls_total{verb="instances.insert",result="stockout"} 1"#,
-            r#"rehost_transitions_total{kind="Handover",result="turned_back"} 1"#,
-            r#"rehost_transition_duration_seconds_sum{kind="Handover",result="turned_back"} 75.0"#,
-            r#"rehost_transition_duration_seconds_bucket{le="60.0",kind="Handover",result="turned_back"} 0"#,
-            r#"rehost_transition_duration_seconds_bucket{le="90.0",kind="Handover",result="turned_back"} 1"#,
-            r#"rehost_time_to_ready_seconds_count{host="VM"} 1"#,
-            r#"rehost_stockouts_total{zone="europe-west4-a",machine_type="n2-standard-4"} 1"#,
-            r#"rehost_watch_errors_total{kind="Pod"} 1"#,
-            r#"rehost_hints_total{result="dropped"} 1"#,
-        ] {
-            says(&metrics, line);
-        }
-    }
-
-    #[test]
-    fn levels_are_asked_for_when_they_are_read() {
-        let metrics = Metrics::new();
-        assert!(!metrics.encode().contains("rehost_leader"), "nobody to ask");
-        let leading = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let told = leading.clone();
-        metrics.leading_by(move || told.load(std::sync::atomic::Ordering::Relaxed));
-        metrics.queued_by(|| vec![("edit", 3), ("sweep", 0)]);
-        metrics.notebooks_by(|| BTreeMap::from([(Phase::Running, 7)]));
-        metrics.in_flight_by(|| 2);
-        metrics.orphans_by(|| 1);
-        for line in [
-            "# TYPE rehost_leader gauge",
-            "rehost_leader 0",
-            r#"rehost_queue_depth{lane="edit"} 3"#,
-            r#"rehost_queue_depth{lane="sweep"} 0"#,
-            r#"rehost_notebooks{phase="Running"} 7"#,
-            r#"rehost_notebooks{phase="Moving"} 0"#,
-            "rehost_operations_in_flight 2",
-            "rehost_orphans 1",
-        ] {
-            says(&metrics, line);
-        }
-        leading.store(true, std::sync::atomic::Ordering::Relaxed);
-        says(&metrics, "rehost_leader 1");
-    }
-
-    #[test]
-    fn the_page_has_its_end_and_every_phase() {
-        let metrics = Metrics::new();
-        metrics.notebooks_by(BTreeMap::new);
-        let lines = lines(&metrics);
-        assert_eq!(lines.last().map(String::as_str), Some("# EOF"));
-        assert_eq!(lines.iter().filter(|line| line.starts_with("rehost_notebooks{")).count(), PHASES.len());
-    }
-}
+mod tests;

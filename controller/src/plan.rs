@@ -24,6 +24,8 @@ mod pod;
 mod rebuild;
 mod situation;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod transition;
 mod vm;
 
@@ -139,7 +141,7 @@ impl<'a> Planner<'a> {
         } else {
             match &self.resolution.wish {
                 Ok(desired) => self.next(desired),
-                Err(refusal) => self.situation = Situation::Refused(refusal.clone()),
+                Err(refusal) => self.refused(refusal),
             }
         }
         self.retire_former();

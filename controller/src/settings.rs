@@ -9,6 +9,7 @@ use rehost_api::labels::gce_label_value;
 
 use crate::cloud_events::{Token, TokenError};
 use crate::gce::GceSettings;
+use crate::lease::LeaseSettings;
 
 /// The namespace when nobody says which.
 const NAMESPACE_DEFAULT: &str = "rehost-system";
@@ -24,7 +25,11 @@ pub enum LogFormat {
 
 /// The settings of one operator.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rehost", version, about = "Runs notebooks on machines and in pods, and moves them with their content.")]
+#[command(
+    name = "rehost",
+    version,
+    about = "Runs notebooks on machines and in pods, and moves them with their content."
+)]
 pub struct Settings {
     /// What this cluster is called. It is a label on every disk and machine, so no two clusters that share a project
     /// may have the same.
@@ -105,6 +110,11 @@ impl Settings {
         }
     }
 
+    /// Where the Lease is, and who this replica is in it.
+    pub fn lease(&self) -> LeaseSettings {
+        LeaseSettings { namespace: self.namespace.clone(), identity: self.identity.clone() }
+    }
+
     /// The time between two sweeps.
     pub fn sweep_interval(&self) -> Duration {
         Duration::from_secs(self.sweep_interval_s.into())
@@ -113,8 +123,8 @@ impl Settings {
     /// Reads the token of `/events`, if there is to be one.
     pub fn events_token(&self) -> Result<Option<Token>, SettingsError> {
         let Some(path) = &self.events_token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SettingsError::TokenFile { path: path.clone(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| SettingsError::TokenFile { path: path.clone(), source })?;
         let token = Token::new(text.trim()).map_err(|source| SettingsError::Token { path: path.clone(), source })?;
         Ok(Some(token))
     }
@@ -177,7 +187,9 @@ mod tests {
     fn every_setting_can_come_from_the_environment() {
         let without: Vec<String> = Settings::command()
             .get_arguments()
-            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()) && argument.get_env().is_none())
+            .filter(|argument| {
+                !["help", "version"].contains(&argument.get_id().as_str()) && argument.get_env().is_none()
+            })
             .map(|argument| argument.get_id().to_string())
             .collect();
         assert_eq!(without, Vec::<String>::new());

@@ -130,7 +130,7 @@ fn verdict(plan: &Plan, serving: bool) -> Verdict {
             stalled: false,
         },
         Situation::Refused(refusal) => {
-            let passing = refusal.reason == Reason::CloudUnknown;
+            let passing = !refusal.needs_a_person();
             Verdict {
                 ready: word(ConditionStatus::False, refusal.reason, format!("{}: {}", refusal.field, refusal.message)),
                 reconciling: passing,

@@ -40,11 +40,13 @@ pub fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish()),
+        LogFormat::Json => {
+            Box::new(lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+        }
         // Colours are left out: the stream is as often a file as a terminal.
         LogFormat::Human => Box::new(lines.with_ansi(false).finish()),
     })
@@ -104,6 +106,9 @@ mod tests {
     fn the_filter_decides() {
         assert_eq!(logged(LogFormat::Human, "debug").lines().count(), 2);
         assert_eq!(logged(LogFormat::Human, "error").lines().count(), 0);
-        assert!(matches!(subscriber(LogFormat::Json, "rehost=loud", std::io::stderr), Err(TelemetryError::Filter { .. })));
+        assert!(matches!(
+            subscriber(LogFormat::Json, "rehost=loud", std::io::stderr),
+            Err(TelemetryError::Filter { .. })
+        ));
     }
 }

@@ -118,7 +118,8 @@ fn event(attributes: &Attributes, media: &str, data: &[u8]) -> Result<Option<Hin
     if attributes.specversion != "1.0" {
         return Err(Unreadable::Version(attributes.specversion.clone()));
     }
-    let protobuf = matches!(media, "application/protobuf" | "application/x-protobuf" | "application/vnd.google.protobuf");
+    let protobuf =
+        matches!(media, "application/protobuf" | "application/x-protobuf" | "application/vnd.google.protobuf");
     match attributes.kind.as_str() {
         AUDIT_LOG => {
             let mut entry = match (data.is_empty(), protobuf) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use google_cloudevents::google::api::MonitoredResource;
 use google_cloudevents::google::events::cloud::audit::v1::{AuditLog, LogEntryData};
 use google_cloudevents::google::events::cloud::pubsub::v1::{MessagePublishedData, PubsubMessage};
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use prost::Message as _;
@@ -48,12 +48,8 @@ fn entry(method: &str, resource_name: &str) -> Value {
 
 fn protobuf(resource_name: &str) -> Vec<u8> {
     let labels = [("project_id", "research-7"), ("zone", "europe-west4-b")];
-    LogEntryData {
+    let mut data = LogEntryData {
         log_name: "projects/research-7/logs/cloudaudit.googleapis.com%2Factivity".to_owned(),
-        resource: Some(MonitoredResource {
-            r#type: "gce_instance".to_owned(),
-            labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        }),
         proto_payload: Some(AuditLog {
             service_name: "compute.googleapis.com".to_owned(),
             method_name: "v1.compute.instances.stop".to_owned(),
@@ -61,8 +57,12 @@ fn protobuf(resource_name: &str) -> Vec<u8> {
             ..AuditLog::default()
         }),
         ..LogEntryData::default()
-    }
-    .encode_to_vec()
+    };
+    #[allow(clippy::default_trait_access, reason = "the crate does not name the type in public")]
+    let resource = data.resource.insert(Default::default());
+    resource.r#type = "gce_instance".to_owned();
+    resource.labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    data.encode_to_vec()
 }
 
 /// The message of a Logging sink's topic.
@@ -78,7 +78,7 @@ fn push(entry: &Value) -> Value {
     })
 }
 
-fn envelope(kind: &str, rest: Value) -> Value {
+fn envelope(kind: &str, rest: &Value) -> Value {
     let mut event = json!({
         "specversion": "1.0", "id": "projects/research-7/logs/x", "type": kind, "time": "2026-07-30T10:00:01Z",
         "source": "//cloudaudit.googleapis.com/projects/research-7/logs/activity"
@@ -121,8 +121,6 @@ fn the_instance() -> Vec<Hint> {
     }]
 }
 
-use http::header::CONTENT_TYPE;
-
 #[test]
 fn an_audit_log_entry_from_eventarc() {
     let body = entry("v1.compute.instances.setMachineType", INSTANCE).to_string();
@@ -145,11 +143,11 @@ fn attributes_do_when_the_data_is_empty() {
 fn structured_mode() {
     let entry = entry("beta.compute.instances.start", INSTANCE);
     let media = headers(&[("content-type", "application/cloudevents+json; charset=UTF-8")]);
-    let json = envelope(AUDIT[2].1, json!({"datacontenttype": "application/json", "data": entry}));
-    let base64 = envelope(AUDIT[2].1, json!({"data_base64": STANDARD.encode(entry.to_string())}));
+    let json = envelope(AUDIT[2].1, &json!({"datacontenttype": "application/json", "data": entry}));
+    let base64 = envelope(AUDIT[2].1, &json!({"data_base64": STANDARD.encode(entry.to_string())}));
     let protobuf = envelope(
         AUDIT[2].1,
-        json!({"datacontenttype": "application/protobuf", "data_base64": STANDARD.encode(protobuf(INSTANCE))}),
+        &json!({"datacontenttype": "application/protobuf", "data_base64": STANDARD.encode(protobuf(INSTANCE))}),
     );
     for body in [&json, &base64, &protobuf] {
         assert_eq!(read(&media, body.to_string()), the_instance(), "{body}");
@@ -167,7 +165,7 @@ fn a_pub_sub_message_as_a_cloud_event() {
     let binary = headers(&[("content-type", "application/json"), ("ce-specversion", "1.0"), ("ce-type", kind)]);
     assert_eq!(read(&binary, push(&entry).to_string()), the_instance());
     let structured = headers(&[("content-type", "application/cloudevents+json")]);
-    assert_eq!(read(&structured, envelope(kind, json!({"data": push(&entry)})).to_string()), the_instance());
+    assert_eq!(read(&structured, envelope(kind, &json!({"data": push(&entry)})).to_string()), the_instance());
     let published = MessagePublishedData {
         message: Some(PubsubMessage { data: entry.to_string().into_bytes(), ..PubsubMessage::default() }),
         ..MessagePublishedData::default()
@@ -215,7 +213,7 @@ fn what_is_no_instance_and_no_disk_concerns_nobody() {
     let mut storage = entry("storage.objects.create", INSTANCE);
     storage["protoPayload"]["serviceName"] = json!("storage.googleapis.com");
     assert_eq!(read(&audit("application/json"), storage.to_string()), Vec::new());
-    let other = envelope("com.example.other", json!({"data": entry("x", INSTANCE)}));
+    let other = envelope("com.example.other", &json!({"data": entry("x", INSTANCE)}));
     let media = headers(&[("content-type", "application/cloudevents+json")]);
     assert_eq!(read(&media, other.to_string()), Vec::new());
 }
@@ -234,7 +232,8 @@ fn what_cannot_be_read_is_said_not_to_be() {
     let json = audit("application/json");
     for (headers, body) in [
         (&json, b"{".to_vec()),
-        (&json, b"[]".to_vec()),
+        (&json, b"7".to_vec()),
+        (&HeaderMap::new(), b"[]".to_vec()),
         (&json, br#"{"protoPayload": 7}"#.to_vec()),
         (&audit("application/protobuf"), vec![0xff; 9]),
         (&HeaderMap::new(), br#"{"hello": "world"}"#.to_vec()),
@@ -281,15 +280,23 @@ async fn only_who_has_the_token_is_heard() {
         ("", Some("token=wrong&x=y")),
         ("", Some("nottoken=s3cret-s3cret-s3cret")),
     ] {
-        assert_eq!(events.receive(&bearer(header), query, body.as_bytes()), StatusCode::UNAUTHORIZED, "{header} {query:?}");
+        assert_eq!(
+            events.receive(&bearer(header), query, body.as_bytes()),
+            StatusCode::UNAUTHORIZED,
+            "{header} {query:?}"
+        );
     }
     assert!(seen.lock().unwrap().is_empty());
     assert!(metrics.encode().contains(r#"rehost_hints_total{result="unauthorized"} 8"#));
     let query = format!("a=b&token={TOKEN}");
-    for (header, query) in [(format!("bearer {TOKEN}"), None), (String::new(), Some(query.as_str()))] {
+    for (header, query) in [
+        (format!("bearer {TOKEN}"), None),
+        (String::new(), Some(query.as_str())),
+        ("Bearer eyJhbGciOi.of-the-push.subscription".to_owned(), Some(query.as_str())),
+    ] {
         assert_eq!(events.receive(&bearer(&header), query, body.as_bytes()), StatusCode::NO_CONTENT);
     }
-    assert_eq!(seen.lock().unwrap().len(), 2);
+    assert_eq!(seen.lock().unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

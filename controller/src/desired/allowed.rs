@@ -13,15 +13,13 @@ use super::words::{Asked, ClassWord, Listed};
 use super::{Power, Refusal};
 use crate::seen::Seen;
 
-/// Whether the class admits the namespace, the zones and every listed host.
+/// Whether the class allows the zones and every listed host.
 pub(super) fn hosts_allowed(
     notebook: &Notebook,
     class: &ClassWord<'_>,
-    namespace: &Seen<NamespaceFacts>,
     zone: &str,
     hosts: &[Listed],
 ) -> Result<(), Refusal> {
-    namespace_admitted(notebook, class, namespace)?;
     zones_allowed(notebook, class, zone)?;
     for host in hosts.iter().filter(|host| !host.from_class) {
         match &host.asked {
@@ -32,13 +30,15 @@ pub(super) fn hosts_allowed(
     Ok(())
 }
 
-fn namespace_admitted(
+/// Whether the class is for this namespace.
+pub(super) fn namespace_admitted(
     notebook: &Notebook,
     class: &ClassWord<'_>,
     namespace: &Seen<NamespaceFacts>,
 ) -> Result<(), Refusal> {
     let Some(selector) = &class.spec.namespace_selector else { return Ok(()) };
     let name = notebook.metadata.namespace.as_deref().unwrap_or_default();
+    let unknown = |why: &str| Err(Refusal::unknown("spec.class", "whether the class is for this namespace", why));
     match namespace {
         Seen::Present(facts) if selector.selects(&facts.labels) => Ok(()),
         Seen::Present(_) => Err(Refusal::new(
@@ -50,12 +50,8 @@ fn namespace_admitted(
             ),
         )),
         // The notebook was seen before its namespace: that passes.
-        Seen::Absent => Err(Refusal::unknown(
-            "spec.class",
-            "whether the class is for this namespace",
-            "the namespace was not seen yet",
-        )),
-        Seen::Unknown(why) => Err(Refusal::unknown("spec.class", "whether the class is for this namespace", why)),
+        Seen::Absent => unknown("the namespace was not seen yet"),
+        Seen::Unknown(why) => unknown(why),
     }
 }
 

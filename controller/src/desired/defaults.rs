@@ -14,7 +14,7 @@ pub(super) const SHARED_MEMORY_BYTES_MAX: i64 = 8 << 30;
 pub(super) const SHARED_MEMORY_BYTES_MIN: i64 = 64 << 20;
 /// How long the old host is kept, stopped, after a handover.
 pub(super) const KEEP_OLD_S: i64 = 15 * 60;
-/// The StorageClass of claims on home disks of ours, which the chart installs.
+/// The `StorageClass` of claims on home disks of ours, which the chart installs.
 pub(super) const STORAGE_CLASS: &str = "rehost-home";
 
 /// The size of `/dev/shm` of a pod that does not say: half of its memory within bounds, and never more than all of it.

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use rehost_api::{Notebook, NotebookClass};
 
 use super::words::{Asked, ClassWord, digest, listed, pinned};
-use super::{families, home};
+use super::{allowed, families, home};
 use crate::gce::catalogue::Catalogue;
 use crate::gce::model::{AcceleratorType, ImageFacts, MachineType, Quota};
 use crate::gce::mutation::Place;
@@ -73,6 +73,9 @@ fn needed(notebook: &Notebook, class: &Seen<Arc<NotebookClass>>) -> Option<Needs
     if placement.claim || pinned(notebook, &digest(notebook, &placement.zone)).is_some() {
         return None;
     }
+    // What is refused anyway is not asked for, least of all in projects that the class does not allow.
+    allowed::hosts_allowed(notebook, &class, &placement.zone, &hosts).ok()?;
+    home::suits(notebook, &class, &placement, &hosts).ok()?;
     let mut needs = Needs { project: placement.project, zone: placement.zone, ..Needs::default() };
     for host in &hosts {
         match &host.asked {
@@ -131,10 +134,7 @@ impl Facts {
             join_all(references.map(async |name| (name.clone(), catalogue.image(&needs.project, name).await))).await
         };
         let quotas = async {
-            match needs.quotas {
-                true => Some(catalogue.region_quota(&needs.project, place.region()).await),
-                false => None,
-            }
+            if needs.quotas { Some(catalogue.region_quota(&needs.project, place.region()).await) } else { None }
         };
         let (machine_types, accelerator_types, images, quotas) =
             futures::join!(machine_types, accelerator_types, images, quotas);

@@ -138,12 +138,10 @@ pub(super) fn disk_types(machine_type: &str) -> String {
 /// Only the two types that need nothing else to be said of them are chosen by themselves: `hyperdisk-extreme` and
 /// `hyperdisk-throughput` have least sizes and least machines of their own, so a person must ask for them. A family that
 /// is newer than the table takes Hyperdisk, as all of the last generations do.
-pub(super) fn best_disk_type<'a>(machine_types: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'static str> {
-    let newer = machine_types.clone().into_iter().any(|machine_type| of(machine_type).is_none());
+pub(super) fn best_disk_type(machine_types: &[&str]) -> Option<&'static str> {
+    let newer = machine_types.iter().any(|machine_type| of(machine_type).is_none());
     let order = if newer { ["hyperdisk-balanced", "pd-balanced"] } else { ["pd-balanced", "hyperdisk-balanced"] };
-    order
-        .into_iter()
-        .find(|disk_type| machine_types.clone().into_iter().all(|machine_type| attaches(machine_type, disk_type)))
+    order.into_iter().find(|disk_type| machine_types.iter().all(|machine_type| attaches(machine_type, disk_type)))
 }
 
 /// The names of the families that can attach a disk type: those of the table, and those of `listed` machine types that
@@ -230,7 +228,7 @@ mod tests {
             (&["z9-standard-4", "n1-standard-4"], Some("pd-balanced")),
             (&[], Some("pd-balanced")),
         ] {
-            assert_eq!(best_disk_type(machine_types.iter().copied()), best, "{machine_types:?}");
+            assert_eq!(best_disk_type(machine_types), best, "{machine_types:?}");
         }
     }
 
@@ -240,7 +238,7 @@ mod tests {
         assert_eq!(names.len(), FAMILIES.len());
         for family in FAMILIES {
             let machine_type = format!("{}-x", family.name);
-            assert!(best_disk_type([machine_type.as_str()]).is_some(), "{}", family.name);
+            assert!(best_disk_type(&[machine_type.as_str()]).is_some(), "{}", family.name);
         }
     }
 

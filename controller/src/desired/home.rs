@@ -9,7 +9,7 @@ use rehost_api::conditions::Reason;
 use rehost_api::notebook::HomeFrom;
 use rehost_api::shape::HostShape;
 use rehost_api::size::DiskSize;
-use rehost_api::status::{HomeRecord, HostKind};
+use rehost_api::status::HomeRecord;
 
 use super::words::{Asked, ClassWord, Listed, path};
 use super::{Refusal, WishedHome, defaults, families};
@@ -79,10 +79,6 @@ pub(super) fn wished(
     let home = recorded(notebook);
     let start_blank = start(notebook, home)?;
     let size_gb = size_gb(notebook, class, home)?;
-    if !pinned {
-        same_project(class, &placement)?;
-        kinds_agree(class, placement.claim, home, shapes)?;
-    }
     let Placement { claim, project, zone } = placement;
     let storage_class = storage_class(class, claim);
     if claim {
@@ -141,41 +137,39 @@ fn default_storage<'a>(class: &ClassWord<'a>) -> Option<&'a ClassStorage> {
     class.spec.defaults.as_ref()?.storage.as_ref()
 }
 
-fn same_project(class: &ClassWord<'_>, placement: &Placement) -> Result<(), Refusal> {
-    if placement.claim || placement.project == class.spec.project {
-        return Ok(());
+/// Whether a home of that kind and place is one that the class and every listed host can have, by their words alone.
+pub(super) fn suits(
+    notebook: &Notebook,
+    class: &ClassWord<'_>,
+    placement: &Placement,
+    hosts: &[Listed],
+) -> Result<(), Refusal> {
+    if !placement.claim && placement.project != class.spec.project {
+        let message = format!(
+            "'{}' is a class of project {}, and the home is in project {}: homes do not move between projects, so name a class of {}",
+            class.name, class.spec.project, placement.project, placement.project
+        );
+        return Err(Refusal::new(Reason::Refused, "spec.class", message));
     }
-    let message = format!(
-        "'{}' is a class of project {}, and the home is in project {}: homes do not move between projects, so name a class of {}",
-        class.name, class.spec.project, placement.project, placement.project
-    );
-    Err(Refusal::new(Reason::Refused, "spec.class", message))
+    let name = recorded(notebook).map_or_else(String::new, |home| format!(" ({})", home.disk));
+    hosts.iter().try_for_each(|host| kinds_agree(class, placement.claim, &name, host))
 }
 
 /// A VM has a disk of Compute Engine; a pod has that or a claim, as the class says. One home cannot be both.
-fn kinds_agree(
-    class: &ClassWord<'_>,
-    claim: bool,
-    home: Option<&HomeRecord>,
-    shapes: &[HostShape],
-) -> Result<(), Refusal> {
-    let name = home.map_or_else(String::new, |home| format!(" ({})", home.disk));
-    for (index, shape) in shapes.iter().enumerate() {
-        let message = match (shape.kind(), claim, homes_of_pods(class)) {
-            (HostKind::Vm, true, _) => format!(
-                "'vm' cannot have the home{name}, which is a claim of the cluster: a notebook does not move between a claim and a VM, so write pod"
-            ),
-            (HostKind::Pod, false, Some(PodHomes::Claim)) => format!(
-                "'pod' cannot have the home{name}, which is a Compute Engine disk, because pods of class '{}' have claims of the cluster: a notebook does not move between a VM and a claim, so write vm",
-                class.name
-            ),
-            (HostKind::Vm, false, _)
-            | (HostKind::Pod, true, _)
-            | (HostKind::Pod, false, Some(PodHomes::Disk) | None) => continue,
-        };
-        return Err(Refusal::new(Reason::Refused, path(index), message));
-    }
-    Ok(())
+fn kinds_agree(class: &ClassWord<'_>, claim: bool, home: &str, host: &Listed) -> Result<(), Refusal> {
+    let message = match (&host.asked, claim, homes_of_pods(class)) {
+        (Asked::Vm(_), true, _) => format!(
+            "'vm' cannot have the home{home}, which is a claim of the cluster: a notebook does not move between a claim and a VM, so write pod"
+        ),
+        (Asked::Pod(_), false, Some(PodHomes::Claim)) => format!(
+            "'pod' cannot have the home{home}, which is a Compute Engine disk, because pods of class '{}' have claims of the cluster: a notebook does not move between a VM and a claim, so write vm",
+            class.name
+        ),
+        (Asked::Vm(_), false, _) | (Asked::Pod(_), true, _) | (Asked::Pod(_), false, Some(PodHomes::Disk) | None) => {
+            return Ok(());
+        }
+    };
+    Err(Refusal::new(Reason::Refused, host.path.clone(), message))
 }
 
 fn storage_class(class: &ClassWord<'_>, claim: bool) -> String {
@@ -187,7 +181,7 @@ fn storage_class(class: &ClassWord<'_>, claim: bool) -> String {
 }
 
 /// The machine types that are listed, and where. A pod that names none goes to a node that can attach the home.
-fn machine_types(shapes: &[HostShape]) -> impl Iterator<Item = (usize, &str)> + Clone {
+fn machine_types(shapes: &[HostShape]) -> impl Iterator<Item = (usize, &str)> {
     shapes
         .iter()
         .map(|shape| match shape {
@@ -218,10 +212,10 @@ fn disk_type(
         (_, Some(has)) => Ok(has.clone()),
         (Some(asked), None) => Ok(asked.clone()),
         (None, None) => {
-            let names = machine_types(shapes).map(|(_, name)| name);
-            let fits = |preset: &&String| names.clone().all(|name| families::attaches(name, preset));
+            let names: Vec<&str> = machine_types(shapes).map(|(_, name)| name).collect();
+            let fits = |preset: &&String| names.iter().all(|name| families::attaches(name, preset));
             let preset = default_storage(class).and_then(|storage| storage.disk_type.as_ref()).filter(fits).cloned();
-            preset.or_else(|| families::best_disk_type(names).map(str::to_owned)).ok_or_else(|| none_fits(shapes))
+            preset.or_else(|| families::best_disk_type(&names).map(str::to_owned)).ok_or_else(|| none_fits(shapes))
         }
     }
 }
@@ -243,10 +237,9 @@ fn attachable(
     disk_type: &str,
     shapes: &[HostShape],
 ) -> Result<(), Refusal> {
-    let asked = notebook.spec.storage.as_ref().is_some_and(|storage| storage.disk_type.is_some());
-    for (index, name) in machine_types(shapes).filter(|(_, name)| !families::attaches(name, disk_type)) {
+    if let Some((index, name)) = machine_types(shapes).find(|(_, name)| !families::attaches(name, disk_type)) {
         let takes = families::disk_types(name);
-        let place = path(index);
+        let asked = notebook.spec.storage.as_ref().is_some_and(|storage| storage.disk_type.is_some());
         return Err(match home {
             // The home was there first: it is the host that does not fit.
             Some(_) => Refusal::new(
@@ -260,7 +253,8 @@ fn attachable(
                 Reason::DiskTypeMismatch,
                 "spec.storage.type",
                 format!(
-                    "'{disk_type}' cannot be attached to {name} ({place}), which takes {takes}: write a type that every listed host can attach, or leave it out"
+                    "'{disk_type}' cannot be attached to {name} ({}), which takes {takes}: write a type that every listed host can attach, or leave it out",
+                    path(index)
                 ),
             ),
             None => none_fits(shapes),

@@ -203,7 +203,7 @@ impl Asking<'_> {
             // The class's default is taken where it fits; a default is no demand.
             None => {
                 let fits = own.filter(|own| families::attaches(machine_type, own)).cloned();
-                let best = || families::best_disk_type([machine_type]).unwrap_or("pd-balanced").to_owned();
+                let best = || families::best_disk_type(&[machine_type]).unwrap_or("pd-balanced").to_owned();
                 Ok(fits.unwrap_or_else(best))
             }
         }
@@ -213,16 +213,13 @@ impl Asking<'_> {
     fn image(&self, machine: &MachineType, attached_gpu: bool, boot: &BootDisk) -> Result<&ImageFacts, Refusal> {
         let field = format!("{}.bootDisk.image", self.path);
         let gpu = attached_gpu || !machine.accelerators.is_empty();
-        let reference = match boot.image.clone().or_else(|| self.default_image(machine.architecture, gpu)) {
-            Some(reference) => reference,
-            None => {
-                let kind = kind_of(machine.architecture, gpu);
-                let message = format!(
-                    "it is not set, and class '{}' has no image for {kind} machines: name one, or ask an administrator for it",
-                    self.class.name
-                );
-                return Err(Refusal::new(Reason::ImageMismatch, field, message));
-            }
+        let Some(reference) = boot.image.clone().or_else(|| self.default_image(machine.architecture, gpu)) else {
+            let kind = kind_of(machine.architecture, gpu);
+            let message = format!(
+                "it is not set, and class '{}' has no image for {kind} machines: name one, or ask an administrator for it",
+                self.class.name
+            );
+            return Err(Refusal::new(Reason::ImageMismatch, field, message));
         };
         let image = match self.facts.image(&reference) {
             Seen::Present(image) => image,

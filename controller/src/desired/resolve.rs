@@ -42,6 +42,8 @@ pub fn resolve(
         },
         generation: metadata.generation.unwrap_or_default(),
         finalizer: finalizers.iter().any(|finalizer| finalizer == labels::FINALIZER),
+        power: power(notebook),
+        requests: requests(notebook),
         deletion: deletion(notebook, class),
         wish: wish(notebook, class, namespace, facts),
     }
@@ -68,29 +70,24 @@ fn wish(
 ) -> Result<Desired, Refusal> {
     let class = ClassWord::of(notebook, class)?;
     namespace_lives(notebook, namespace)?;
-    let power = match notebook.spec.state {
-        PowerState::Running => Power::Running,
-        PowerState::Stopped => Power::Stopped,
-    };
     let hosts = listed(notebook, &class)?;
     let placement = home::placement(notebook, &class, &hosts)?;
     let digest = digest(notebook, &placement.zone);
     let before = pinned(notebook, &digest);
-    let shapes = match before {
+    let shapes = if let Some(before) = before {
         // What the class allows is not asked again for what runs, nor whether the cloud still has it: a class that
         // becomes stricter, or an image that is withdrawn, counts for the next words of the spec.
-        Some(before) => std::iter::once(&before.host).chain(&before.fallbacks).cloned().collect(),
-        None => {
-            allowed::hosts_allowed(notebook, &class, namespace, &placement.zone, &hosts)?;
-            host::shapes(&class, &placement.zone, facts, &hosts)?
-        }
+        std::iter::once(&before.host).chain(&before.fallbacks).cloned().collect()
+    } else {
+        allowed::namespace_admitted(notebook, &class, namespace)?;
+        allowed::hosts_allowed(notebook, &class, &placement.zone, &hosts)?;
+        home::suits(notebook, &class, &placement, &hosts)?;
+        host::shapes(&class, &placement.zone, facts, &hosts)?
     };
-    allowed::content_allowed(notebook, &class, power)?;
+    allowed::content_allowed(notebook, &class, power(notebook))?;
     let home = home::wished(notebook, &class, placement, &shapes, before.is_some())?;
     let times = Times::of(notebook, &class)?;
     Ok(Desired {
-        power,
-        requests: requests(notebook),
         host: wished_host(digest, shapes)?,
         home,
         in_place: how(notebook, &class) == ResizeHow::InPlace,
@@ -125,6 +122,13 @@ fn wished_host(digest: String, shapes: Vec<HostShape>) -> Result<WishedHost, Ref
         return Err(Refusal::new(Reason::Refused, "spec.host", "no host is named: write vm or pod"));
     };
     Ok(WishedHost { digest, shape, fallbacks: shapes.collect() })
+}
+
+fn power(notebook: &Notebook) -> Power {
+    match notebook.spec.state {
+        PowerState::Running => Power::Running,
+        PowerState::Stopped => Power::Stopped,
+    }
 }
 
 fn requests(notebook: &Notebook) -> Requests {

@@ -177,7 +177,7 @@ impl Planner<'_> {
     pub(super) fn wish_has_changed(&self, to: &HostRecord) -> bool {
         let Some(desired) = self.wish() else { return false };
         let candidate = self.memory.transition.as_ref().map_or(0, |transition| transition.candidate);
-        let stop = desired.power == crate::desired::Power::Stopped;
+        let stop = self.resolution.power == crate::desired::Power::Stopped;
         let last_shape = self.memory.host.as_ref().is_some_and(|host| host.last_shape == to.last_shape);
         stop || !(last_shape || desired.host.candidate(candidate).is_some_and(|shape| *shape == to.last_shape))
     }

@@ -31,7 +31,7 @@ enum Whereabouts {
 impl Planner<'_> {
     /// Decides what is next, and begins it.
     pub(super) fn next(&mut self, desired: &Desired) {
-        self.take_requests(desired);
+        self.take_requests();
         if !self.home_settled(desired) {
             return;
         }
@@ -39,6 +39,17 @@ impl Planner<'_> {
         match self.memory.stopped.clone() {
             Some(stopped) => self.rest(desired, &stopped),
             None => self.run(desired),
+        }
+    }
+
+    /// The wish cannot be fulfilled as written. What runs is left as it is, but for one thing: who wants it stopped gets it stopped.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        self.take_requests();
+        let runs = matches!(self.whereabouts(), Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_));
+        if self.memory.stopped.is_some() && runs {
+            self.begin(TransitionKind::Stop, Step::Halt, None, 0);
+        } else {
+            self.situation = Situation::Refused(refusal.clone());
         }
     }
 
@@ -54,15 +65,15 @@ impl Planner<'_> {
     }
 
     /// The request annotations and `spec.state`: any value that was not handled is a new request; clocks are not compared.
-    fn take_requests(&mut self, desired: &Desired) {
-        let declared = desired.power == Power::Stopped;
-        let stop = is_new(desired.requests.stop.as_ref(), self.memory.handled.stop.as_ref());
-        let wake = is_new(desired.requests.wake.as_ref(), self.memory.handled.wake.as_ref());
+    fn take_requests(&mut self) {
+        let declared = self.resolution.power == Power::Stopped;
+        let stop = is_new(self.resolution.requests.stop.as_ref(), self.memory.handled.stop.as_ref());
+        let wake = is_new(self.resolution.requests.wake.as_ref(), self.memory.handled.wake.as_ref());
         if stop {
-            self.memory.handled.stop.clone_from(&desired.requests.stop);
+            self.memory.handled.stop.clone_from(&self.resolution.requests.stop);
         }
         if wake {
-            self.memory.handled.wake.clone_from(&desired.requests.wake);
+            self.memory.handled.wake.clone_from(&self.resolution.requests.wake);
             // Who wakes a notebook wants it tried now.
             self.memory.retry = None;
         }
@@ -77,13 +88,13 @@ impl Planner<'_> {
     /// The home is recorded, and what is recorded is what is there. False where a person must act first.
     fn home_settled(&mut self, desired: &Desired) -> bool {
         let Some(home) = self.memory.home.clone() else {
-            if let Some(kept) = self.observed.kept_disks.first() {
+            if let Some(kept) = self.observed.kept_disks.first().filter(|_| !desired.home.start_blank) {
                 self.situation = Situation::Refused(Refusal {
                     reason: Reason::KeptDiskFound,
                     field: "spec.storage.from".to_owned(),
                     message: format!(
-                        "the disk {} in {} was kept from an earlier notebook of this name; say spec.storage.from.disk: {} to take it, or spec.storage.from.blank: true to start anew",
-                        kept.name, kept.zone, kept.name,
+                        "the disk {} in {} was kept from an earlier notebook of this name; say spec.storage.from.blank: true to start anew and leave it as it is",
+                        kept.name, kept.zone,
                     ),
                 });
                 return false;
@@ -187,7 +198,7 @@ impl Planner<'_> {
             self.serve_no_more();
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
-        self.handled_restart(desired);
+        self.handled_restart();
         let to = self.new_host(&shape);
         let step = Step::Home;
         self.begin(TransitionKind::Create, step, Some(to), candidate);
@@ -200,7 +211,7 @@ impl Planner<'_> {
             self.serve_no_more();
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
-        self.handled_restart(desired);
+        self.handled_restart();
         let Some(host) = self.memory.host.clone() else { return };
         if host.last_shape == shape {
             let to = HostRecord { serving_since: None, ..host };
@@ -220,7 +231,7 @@ impl Planner<'_> {
         let has_home = instance.attachment(&self.home_name()).is_some();
         let restarted = host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
         if host.serving_since.is_none() || restarted || !has_home {
-            return self.run_again(desired, &host, has_home);
+            return self.run_again(&host, has_home);
         }
         self.run_on(desired, &host);
     }
@@ -252,7 +263,7 @@ impl Planner<'_> {
     }
 
     /// The VM runs, but nobody has proved that Jupyter answers on it: it proves itself, or is restarted.
-    fn run_again(&mut self, desired: &Desired, host: &HostRecord, has_home: bool) {
+    fn run_again(&mut self, host: &HostRecord, has_home: bool) {
         let tried = self.memory.retry.as_ref().and_then(|retry| retry.next_try);
         if let Some(at) = tried
             && self.now < at
@@ -265,7 +276,7 @@ impl Planner<'_> {
         if tried.is_none() && has_home {
             self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
         } else {
-            self.handled_restart(desired);
+            self.handled_restart();
             let shape = host.last_shape.clone();
             self.begin_in_place(&shape, 0);
         }
@@ -293,8 +304,8 @@ impl Planner<'_> {
         if self.begin_growth(desired) {
             return;
         }
-        if is_new(desired.requests.restart.as_ref(), self.memory.handled.restart.as_ref()) {
-            return self.restart(desired, host);
+        if is_new(self.resolution.requests.restart.as_ref(), self.memory.handled.restart.as_ref()) {
+            return self.restart(host);
         }
         if host.last_shape == desired.host.shape {
             self.memory.retry = None;
@@ -320,8 +331,8 @@ impl Planner<'_> {
         }
     }
 
-    fn restart(&mut self, desired: &Desired, host: &HostRecord) {
-        self.handled_restart(desired);
+    fn restart(&mut self, host: &HostRecord) {
+        self.handled_restart();
         let shape = host.last_shape.clone();
         match host.kind {
             HostKind::Vm => self.begin_in_place(&shape, 0),
@@ -329,8 +340,8 @@ impl Planner<'_> {
         }
     }
 
-    fn handled_restart(&mut self, desired: &Desired) {
-        self.memory.handled.restart.clone_from(&desired.requests.restart);
+    fn handled_restart(&mut self) {
+        self.memory.handled.restart.clone_from(&self.resolution.requests.restart);
     }
 
     /// Begins a handover, once a host of an earlier one is gone: never more than two hosts.

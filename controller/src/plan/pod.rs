@@ -165,9 +165,10 @@ impl Planner<'_> {
                 wanted.extend([host.name.clone(), placeholder_of(host)]);
             }
         }
+        let now = self.memory.transition.as_ref().map(|transition| transition.id.as_str());
         let stray: Vec<_> = pods
             .iter()
-            .filter(|pod| !pod.deleting && !wanted.contains(&pod.name))
+            .filter(|pod| !pod.deleting && !wanted.contains(&pod.name) && Some(pod.transition.as_str()) != now)
             .map(|pod| KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         self.actions.extend(stray.into_iter().map(Action::Kube));

@@ -231,7 +231,7 @@ fn begin_message(kind: TransitionKind, from: Option<&HostRecord>, to: Option<&Ho
 
 /// What a refusal of the cloud means for the step that met it, in words that name what was asked for.
 fn failure_of(error: &GceError, mutation: &Mutation) -> Failure {
-    let what = format!("{} {}", mutation.verb(), mutation.target());
+    let what = in_words(mutation);
     let (reason, weight) = match &error.cause {
         Cause::Stockout { .. } => (Reason::Stockout, Weight::Capacity),
         Cause::Quota { .. } => (Reason::QuotaExceeded, Weight::Capacity),
@@ -253,4 +253,17 @@ fn failure_of(error: &GceError, mutation: &Mutation) -> Failure {
 /// The number in a transition's id.
 pub(super) fn number_of(id: &str) -> i64 {
     id.strip_prefix('t').and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// What was asked for, as a person would say it.
+fn in_words(mutation: &Mutation) -> String {
+    let zone = &mutation.place().zone;
+    match mutation {
+        Mutation::InsertInstance { instance, .. } => {
+            let gpus: String = instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect();
+            format!("a VM of {}{gpus} cannot be had in {zone}", instance.machine_type)
+        }
+        Mutation::StartInstance { name, .. } => format!("the VM {name} cannot be started in {zone}"),
+        other => format!("{} of {} in {zone} failed", other.verb(), other.target()),
+    }
 }

@@ -167,7 +167,7 @@ impl Caches {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// Waits for a change of any class; one that came since the last wait counts. For one waiter.
+    /// Waits for a change of any class after the first list; one that came since the last wait counts. For one waiter.
     pub async fn class_changed(&self) {
         self.class_changed.notified().await;
     }
@@ -234,7 +234,7 @@ impl Caches {
         let calls: Vec<_> = {
             let mut stores = self.write();
             let changes = K::store_mut(&mut stores).take(event);
-            if K::NAME == NotebookClass::NAME && !changes.is_empty() {
+            if K::NAME == NotebookClass::NAME && changes.iter().any(|change| !change.first) {
                 self.class_changed.notify_one();
             }
             changes.iter().flat_map(|change| K::calls(&stores, change)).collect()
@@ -276,6 +276,32 @@ fn projects_of(status: &NotebookStatus) -> impl Iterator<Item = &str> {
 
 fn owned<K: Clone>(seen: Seen<Arc<K>>) -> Seen<K> {
     seen.map(Arc::unwrap_or_clone)
+}
+
+#[cfg(test)]
+impl Caches {
+    /// Whole caches with these objects and no others, for tests of what reads them.
+    pub(crate) fn of(classes: Vec<NotebookClass>, notebooks: Vec<Notebook>, queue: &Queue) -> Self {
+        let caches = Self::new();
+        caches.listed(classes, queue);
+        caches.listed::<NamespaceSeen>(Vec::new(), queue);
+        caches.listed::<PodSeen>(Vec::new(), queue);
+        caches.listed::<ServiceSeen>(Vec::new(), queue);
+        caches.listed::<SliceSeen>(Vec::new(), queue);
+        caches.listed::<VolumeSeen>(Vec::new(), queue);
+        caches.listed::<ClaimSeen>(Vec::new(), queue);
+        caches.listed::<AttachmentSeen>(Vec::new(), queue);
+        caches.listed(notebooks, queue);
+        caches
+    }
+
+    fn listed<K: Concerns>(&self, objects: Vec<K>, queue: &Queue) {
+        self.take::<K>(Event::Init, queue);
+        for object in objects {
+            self.take::<K>(Event::InitApply(DeserializeGuard(Ok(object))), queue);
+        }
+        self.take::<K>(Event::InitDone, queue);
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,13 @@ const POINTERS_BESIDE: [(&str, &str); 3] =
 const TIMES: &str = " lastProbeTime lastTransitionTime lastHeartbeatTime firstTimestamp lastTimestamp eventTime \
     deprecatedFirstTimestamp deprecatedLastTimestamp startedAt finishedAt ";
 
+/// Lists that are never left out although nothing requires them, in the type that has this marker field beside them.
+const ALWAYS: [(&str, &str); 2] = [("endpoints", "addressType"), ("ports", "addressType")];
+
+fn is_always(name: &str, map: &MapShape) -> bool {
+    ALWAYS.iter().any(|(field, marker)| *field == name && map.fields.contains_key(*marker))
+}
+
 fn listed(list: &str, name: &str) -> bool {
     list.split_whitespace().any(|word| word == name)
 }
@@ -88,7 +95,7 @@ fn decode_struct(
     let mut out = Map::new();
     for (name, field) in &map.fields {
         let shape = field.shape();
-        let needed = required.contains(name);
+        let needed = required.contains(name) || is_always(name, map);
         let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let given = object.get(name).filter(|value| !value.is_null());
         match given {
@@ -207,15 +214,39 @@ pub fn prune(value: &mut Value, schema: &Type, path: &str, unknown: &mut Vec<Str
     }
 }
 
-/// Drops nulls that the schema does not allow where a default or nothing belongs, then fills in defaults.
-pub fn default_custom(value: &mut Value, schema: &Type) {
+/// Storage does not tell an empty list from none: required ones come back as null.
+pub fn stored(value: &mut Value, schema: &Type) {
+    let shape = schema.shape();
+    match value {
+        Value::Object(object) => {
+            let Some(map) = &shape.map else { return };
+            for (name, item) in object.iter_mut() {
+                if map.fields.contains_key(name) && item.as_array().is_some_and(Vec::is_empty) {
+                    *item = Value::Null;
+                } else if let Some(field) = map.field(name) {
+                    stored(item, &field);
+                }
+            }
+        }
+        Value::Array(all) => {
+            if let Some(list) = &shape.list {
+                all.iter_mut().for_each(|item| stored(item, &list.item));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Fills in defaults. With `drop_nulls`, nulls that the schema does not allow go too.
+pub fn default_custom(value: &mut Value, schema: &Type, drop_nulls: bool) {
     let shape = schema.shape();
     match value {
         Value::Object(object) => {
             let Some(map) = &shape.map else { return };
             for (name, field) in &map.fields {
                 let field = field.shape();
-                if object.get(name).is_some_and(Value::is_null) && !field.nullable {
+                let replaced = drop_nulls || field.default.is_some();
+                if object.get(name).is_some_and(Value::is_null) && !field.nullable && replaced {
                     object.remove(name);
                 }
                 if let (false, Some(default)) = (object.contains_key(name), &field.default) {
@@ -224,13 +255,13 @@ pub fn default_custom(value: &mut Value, schema: &Type) {
             }
             for (name, item) in object.iter_mut() {
                 if let Some(field) = map.field(name) {
-                    default_custom(item, &field);
+                    default_custom(item, &field, drop_nulls);
                 }
             }
         }
         Value::Array(all) => {
             if let Some(list) = &shape.list {
-                all.iter_mut().for_each(|item| default_custom(item, &list.item));
+                all.iter_mut().for_each(|item| default_custom(item, &list.item, drop_nulls));
             }
         }
         _ => {}

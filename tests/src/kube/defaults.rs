@@ -75,6 +75,14 @@ fn pod(object: &mut Value) {
         each(spec, list).for_each(container);
     }
     each(spec, "volumes").for_each(volume);
+    let address = object["status"]["podIP"].as_str().unwrap_or("").to_owned();
+    let first = object["status"].pointer("/podIPs/0/ip").cloned();
+    match first {
+        Some(first) if address.is_empty() => object["status"]["podIP"] = first,
+        Some(first) if first == address => {}
+        _ if !address.is_empty() => object["status"]["podIPs"] = json!([{"ip": address}]),
+        _ => {}
+    }
 }
 
 fn container(container: &mut Value) {
@@ -151,6 +159,11 @@ fn service(spec: &mut Value) {
             port["targetPort"] = port["port"].clone();
         }
     }
+    if spec["sessionAffinity"] == "ClientIP" {
+        fill(spec, "sessionAffinityConfig", json!({"clientIP": {"timeoutSeconds": 10800}}));
+    } else if let Some(map) = spec.as_object_mut() {
+        map.remove("sessionAffinityConfig");
+    }
     let external = matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
     if external {
         fill(spec, "externalTrafficPolicy", json!("Cluster"));
@@ -163,13 +176,18 @@ fn service(spec: &mut Value) {
     }
 }
 
-/// Pods get a priority and tolerate a lost node for five minutes.
+/// Pods get a priority, and tolerate a lost node for five minutes.
 pub fn admit_pod(spec: &mut Value, class: Option<&Value>) {
     let (value, preemption) = class.map_or((json!(0), json!("PreemptLowerPriority")), |class| {
         (class["value"].clone(), class["preemptionPolicy"].clone())
     });
     fill(spec, "priority", value);
     fill(spec, "preemptionPolicy", preemption);
+    admit_tolerations(spec);
+}
+
+/// Every write makes sure of the two tolerations.
+pub fn admit_tolerations(spec: &mut Value) {
     let list = spec.as_object_mut().map(|spec| spec.entry("tolerations").or_insert_with(|| json!([])));
     let Some(Value::Array(tolerations)) = list else { return };
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {

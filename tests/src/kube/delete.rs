@@ -39,7 +39,6 @@ impl Options {
 /// What became of the object.
 struct Outcome {
     object: Value,
-    gone: bool,
     /// The real server answers with the object, whatever the kind usually does.
     show: bool,
 }
@@ -53,10 +52,8 @@ impl State {
             return self.delete_namespace(&target, &options);
         }
         let outcome = self.delete_one(&target, &options)?;
-        let waits = !outcome.gone && options.propagation.as_deref() == Some("Foreground");
-        let code = if waits { 202 } else { 200 };
         let body = if outcome.show || kind.returns_deleted { outcome.object } else { done(&target, &outcome.object) };
-        Ok(Answer::Json { code, body })
+        Ok(Answer::ok(body))
     }
 
     /// DELETE of a collection; the answer is the list as it was.
@@ -77,7 +74,8 @@ impl State {
 
     fn check_preconditions(target: &Target<'_>, object: &Value, options: &Options) -> Result<(), Refusal> {
         // The real server names the kind here where it elsewhere names the resource.
-        let about = About { resource: &target.kind.kind, ..target.about() };
+        let group = if target.kind.stored_as.is_some() { "" } else { &target.kind.group };
+        let about = About { group, resource: &target.kind.kind, ..target.about() };
         let found = |name: &str| object["metadata"][name].as_str().unwrap_or("").to_owned();
         if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != found("uid")) {
             let why = format!(
@@ -102,32 +100,34 @@ impl State {
         let mut new = old.clone();
         let grace_s = if target.kind.is("pods") { self.pod_grace(&mut new, options) } else { Grace::None };
         if let Grace::Pending = grace_s {
-            return Ok(Outcome { object: old, gone: false, show: false });
+            return Ok(Outcome { object: old, show: false });
         }
-        set_deletion_finalizers(&mut new, options);
+        if target.kind.resource != "events" || target.kind.custom {
+            set_deletion_finalizers(&mut new, options);
+        }
         let pending = new["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         match grace_s {
             Grace::Given(seconds) => {
                 if options.dry {
-                    return Ok(Outcome { object: new, gone: false, show: true });
+                    return Ok(Outcome { object: new, show: true });
                 }
                 let stored = if new == old { new } else { self.save(target, new) };
                 if pending || seconds > 0 {
-                    return Ok(Outcome { object: stored, gone: false, show: true });
+                    return Ok(Outcome { object: stored, show: true });
                 }
             }
             Grace::None | Grace::Pending if pending => {
                 self.mark_deleting(&mut new);
                 let stored = if new == old || options.dry { new } else { self.save(target, new) };
-                return Ok(Outcome { object: stored, gone: false, show: true });
+                return Ok(Outcome { object: stored, show: true });
             }
             Grace::None | Grace::Pending => {}
         }
         if options.dry {
-            return Ok(Outcome { object: old, gone: true, show: false });
+            return Ok(Outcome { object: old, show: false });
         }
         let gone = self.erase(target).unwrap_or(old);
-        Ok(Outcome { object: gone, gone: true, show: false })
+        Ok(Outcome { object: gone, show: false })
     }
 
     /// Deletion without grace of an object that finalizers hold.

@@ -250,7 +250,8 @@ pub fn applied(
     take_over(live, &new, writer, &mut managers, Some(&key), force)?;
     if let Some(entry) = managers.0.get_mut(&key) {
         entry.fields = entry.fields.difference(&never_recorded());
-        if !equal(live, &new) || entry.time.is_none() {
+        // An apply that changes nothing has no time, even a manager's first.
+        if !equal(live, &new) {
             entry.time = Some(writer.time.to_owned());
         }
     }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::defaults::qos_class;
-use super::delete::Options;
 use super::kinds::Kind;
 use super::refusal::{About, Fault, Refusal};
 use super::request::Request;
@@ -31,11 +30,8 @@ impl State {
             return Err(Refusal::conflict(&about, &why));
         }
         pod["spec"]["nodeName"] = json!(node);
-        let generation = pod["metadata"]["generation"].as_i64().unwrap_or(0);
-        pod["metadata"]["generation"] = json!(generation + 1);
         let scheduled = json!({
             "type": "PodScheduled",
-            "observedGeneration": generation,
             "status": "True",
             "lastProbeTime": null,
             "lastTransitionTime": self.time(),
@@ -47,12 +43,23 @@ impl State {
 
     /// A polite deletion. Disruption budgets are not modelled.
     pub fn evict(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
+        let target = self.target(kind, request);
+        let Some(mut pod) = self.load(&target) else { return Err(Refusal::not_found(&target.about())) };
+        let evicting = json!({
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastProbeTime": null,
+            "lastTransitionTime": self.time(),
+        });
+        set_condition(&mut pod["status"], evicting);
+        self.save(&target, pod);
         let mut deletion = request.clone();
         let body = request.json().unwrap_or(Value::Null);
         let options = body.get("deleteOptions").or_else(|| body.get("delete_options")).cloned().unwrap_or(json!({}));
         deletion.body = serde_json::to_vec(&options).unwrap_or_default().into();
         deletion.subresource = None;
-        let _ = Options::of(&deletion);
         self.delete(kind, &deletion)?;
         Ok(success())
     }
@@ -87,7 +94,7 @@ pub fn prepare_resize(new: &mut Value, old: &Value, faults: &mut Vec<Fault>) {
             }
         }
     }
-    resize_faults(&pod["spec"], &old["spec"], faults);
+    resize_faults(&pod, old, faults);
     if pod["spec"] != old["spec"] {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
         pod["metadata"]["generation"] = json!(generation + 1);
@@ -101,10 +108,17 @@ pub fn prepare_resize(new: &mut Value, old: &Value, faults: &mut Vec<Fault>) {
 }
 
 fn resize_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
-    if qos_class(new) != qos_class(old) {
+    if old["status"]["qosClass"] != qos_class(&new["spec"]) {
         let why = "Pod QOS Class may not change as a result of resizing";
-        faults.push(Fault::invalid("spec", &json!(qos_class(new)), why));
+        faults.push(Fault::invalid("spec", &new["status"]["qosClass"], why));
     }
+    let running = old["status"]["phase"] == "Running";
+    let mut containers = old["status"]["containerStatuses"].as_array().into_iter().flatten();
+    if running && containers.any(|status| status["state"].get("running").is_some() && status.get("resources").is_none())
+    {
+        faults.push(Fault::forbidden("spec", "Pod running on node without support for resize"));
+    }
+    let (new, old) = (&new["spec"], &old["spec"]);
     let (after, before) = (new["containers"].as_array(), old["containers"].as_array());
     for (index, (after, before)) in after.into_iter().flatten().zip(before.into_iter().flatten()).enumerate() {
         for list in ["limits", "requests"] {
@@ -114,8 +128,7 @@ fn resize_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
                 .map(|(name, _)| name)
                 .any(|name| !matches!(name.as_str(), "cpu" | "memory") && a.get(name) != b.get(name));
             if fixed {
-                let path = format!("spec.containers[{index}].resources.{list}");
-                faults.push(Fault::forbidden(&path, "only cpu and memory resources are mutable"));
+                faults.push(Fault::forbidden("spec", "only cpu and memory resources are mutable"));
             }
             let removed = b.as_object().into_iter().flatten().any(|(name, _)| a.get(name).is_none());
             if removed {

@@ -91,6 +91,9 @@ impl State {
             if selector.is_empty() {
                 metadata.insert("remainingItemCount".to_owned(), json!(left));
             }
+        } else if kind.custom && !request.metadata_only() {
+            // Lists of custom objects always have the field.
+            metadata.insert("continue".to_owned(), json!(""));
         }
         let items = matching.into_iter().map(|(_, object)| listed(kind, object, request.metadata_only())).collect();
         Ok(list_body(kind, request.metadata_only(), metadata, items))

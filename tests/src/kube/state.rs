@@ -14,6 +14,7 @@ use super::managed::{self, Writer};
 use super::refusal::{About, Refusal};
 use super::request::{Request, Verb};
 use super::store::{Key, Store};
+use super::typed::complaints;
 
 /// What time it is.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -194,6 +195,10 @@ impl State {
         } else {
             object
         };
+        let mut stored = stored;
+        if !target.kind.custom {
+            conform::stored(&mut stored, &self.kinds.get(target.index).schema);
+        }
         let stored = self.store.put(target.index, target.key.clone(), stored);
         served(target.kind, &stored)
     }
@@ -230,7 +235,7 @@ impl State {
         if kind.custom {
             conform::metadata(&mut object, &self.kinds.object_meta);
             conform::prune(&mut object, &kind.schema, "", unknown);
-            conform::default_custom(&mut object, &kind.schema);
+            conform::default_custom(&mut object, &kind.schema, true);
         } else {
             if kind.is("secrets") {
                 defaults::fold_string_data(&mut object);
@@ -243,6 +248,16 @@ impl State {
             map.insert("kind".to_owned(), json!(kind.kind));
             map.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         }
+        object
+    }
+
+    /// An applied object: the schema has already been checked, and explicit nulls stay to be refused.
+    pub fn conform_applied(&self, kind: &Kind, mut object: Value) -> Value {
+        if !kind.custom {
+            return self.conform(kind, object, &mut Vec::new());
+        }
+        conform::metadata(&mut object, &self.kinds.object_meta);
+        conform::default_custom(&mut object, &kind.schema, false);
         object
     }
 
@@ -259,6 +274,11 @@ impl State {
         let reset = offered.as_ref().is_some_and(|list| *list == json!([{}]) || *list == json!([]));
         let chosen = if subresource.is_empty() && offered.is_some() { offered } else { known };
         if live.is_some() && (reset || chosen.is_none()) {
+            return new;
+        }
+        if kind.custom && !complaints(&new, &kind.schema, true).is_empty() {
+            // Nobody owns anything any more after a body that does not fit the schema, for instance in the part of it
+            // that a write to status ignores.
             return new;
         }
         let mut before = live.cloned().unwrap_or_else(|| self.empty(kind));

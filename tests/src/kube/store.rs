@@ -1,6 +1,6 @@
 //! What the server remembers: objects, and the history that watches and paged lists read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ pub struct Store {
     objects: BTreeMap<usize, BTreeMap<Key, Arc<Value>>>,
     history: BTreeMap<usize, Vec<Change>>,
     version: u64,
+    fresh: BTreeSet<(usize, Key)>,
     /// Versions below this one are no longer known.
     pub compacted: u64,
 }
@@ -75,9 +76,24 @@ impl Store {
         changes.get(changes.partition_point(|change| change.version <= version))
     }
 
+    /// Objects whose first update is written even if it changes nothing.
+    ///
+    /// The real server stores a new claim in another form than an updated one, so that their bytes differ.
+    pub fn mark_fresh(&mut self, kind: usize, key: Key) {
+        self.fresh.insert((kind, key));
+    }
+
+    /// Has nothing been written since [`Store::mark_fresh`]?
+    pub fn is_fresh(&self, kind: usize, key: &Key) -> bool {
+        !self.fresh.is_empty() && self.fresh.contains(&(kind, key.clone()))
+    }
+
     /// Stores an object, with a new resourceVersion, and returns it as stored.
     pub fn put(&mut self, kind: usize, key: Key, mut object: Value) -> Arc<Value> {
         self.version += 1;
+        if !self.fresh.is_empty() {
+            self.fresh.remove(&(kind, key.clone()));
+        }
         stamp(&mut object, self.version);
         let after = Arc::new(object);
         let before = self.objects.entry(kind).or_default().insert(key.clone(), after.clone());

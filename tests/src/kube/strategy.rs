@@ -64,10 +64,8 @@ pub fn prepare_update(kind: &Kind, new: &mut Value, old: &Value) {
     if kind.is("services") {
         keep_cluster_ip(&mut new["spec"], &old["spec"]);
     }
-    if kind.is("persistentvolumeclaims") && new["spec"].get("volumeName").is_none() {
-        copy(&mut new["spec"], &old["spec"], "volumeName");
-    }
-    if kind.generation && content(new) != content(old) {
+    // Priority classes have a generation that never moves.
+    if kind.generation && !kind.is("priorityclasses") && content(new) != content(old) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
         new["metadata"]["generation"] = json!(generation + 1);
     }
@@ -83,6 +81,9 @@ fn keep_cluster_ip(new: &mut Value, old: &Value) {
         if new.get(field).is_none_or(|value| value.is_null() || *value == "") {
             copy(new, old, field);
         }
+    }
+    if new["clusterIP"] != old["clusterIP"] && new["clusterIPs"] == old["clusterIPs"] {
+        new["clusterIPs"] = json!([new["clusterIP"]]);
     }
 }
 
@@ -103,6 +104,7 @@ pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value) {
             Some(status) => new["status"] = status,
             None => remove(new, "status"),
         }
+        remove(&mut new["metadata"], "managedFields");
         restore(new, "managedFields", managed);
         restore(new, "resourceVersion", version);
         return;
@@ -117,11 +119,9 @@ pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value) {
             copy(&mut new["status"], &old["status"], "qosClass");
         }
         "volumeattachments" => {
-            let managed = new["metadata"].get("managedFields").cloned();
-            let version = new["metadata"].get("resourceVersion").cloned();
-            copy(new, old, "metadata");
-            restore(new, "managedFields", managed);
-            restore(new, "resourceVersion", version);
+            for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+                copy(&mut new["metadata"], &old["metadata"], field);
+            }
         }
         _ => {}
     }
@@ -147,13 +147,19 @@ pub fn create_faults(kind: &Kind, object: &Value) -> Vec<Fault> {
 /// The faults of a change.
 pub fn update_faults(kind: &Kind, new: &Value, old: &Value, subresource: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
+    if kind.resource == "events" && !kind.custom {
+        event_faults(new, &kind.group, &mut faults);
+        if !kind.group.is_empty() {
+            event_update_faults(new, old, &mut faults);
+        }
+    }
     meta_update(new, old, &mut faults);
     changeable_meta(new, &mut faults);
     if kind.custom {
         faults.extend(custom(new, &kind.schema));
         return faults;
     }
-    if subresource.is_empty() {
+    if subresource.is_empty() && kind.resource != "events" {
         built_in_faults(kind, new, &mut faults);
         immutable_faults(kind, new, old, &mut faults);
     }
@@ -193,9 +199,80 @@ fn built_in_faults(kind: &Kind, object: &Value, faults: &mut Vec<Fault>) {
             need(object, "/spec/attacher", "spec.attacher", "", faults);
             need(object, "/spec/nodeName", "spec.nodeName", "", faults);
         }
+        "events" => {
+            event_faults(object, &kind.group, faults);
+            if !kind.group.is_empty() {
+                new_event_faults(object, faults);
+            }
+        }
+        "services" if object["spec"]["clusterIP"] != "None" => {
+            if object["spec"]["ports"].as_array().is_none_or(Vec::is_empty) {
+                faults.push(Fault::required("spec.ports", ""));
+            }
+        }
         "storageclasses" => need(object, "/provisioner", "provisioner", "", faults),
         "endpointslices" => need(object, "/addressType", "addressType", "", faults),
         _ => {}
+    }
+}
+
+/// What both versions of events must hold to. The real server words it in the terms of the old one.
+fn event_faults(event: &Value, group: &str, faults: &mut Vec<Fault>) {
+    let (regarding, controller) = match group {
+        "" => ("involvedObject", "reportingComponent"),
+        _ => ("regarding", "reportingController"),
+    };
+    let namespace = text(event, "/metadata/namespace");
+    let about = event[regarding]["namespace"].as_str().unwrap_or("");
+    let field = "involvedObject.namespace";
+    let why = "does not match event.namespace";
+    if event["eventTime"].is_null() {
+        if about != namespace && !(about.is_empty() && namespace == "default") {
+            faults.push(Fault::invalid(field, &json!(about), why));
+        }
+        return;
+    }
+    if about.is_empty() && namespace != "default" && namespace != "kube-system" {
+        faults.push(Fault::invalid(field, &json!(about), why));
+    }
+    need(event, &format!("/{controller}"), controller, "", faults);
+    for name in ["reportingInstance", "action", "reason"] {
+        need(event, &format!("/{name}"), name, "", faults);
+    }
+}
+
+fn new_event_faults(event: &Value, faults: &mut Vec<Fault>) {
+    if event["eventTime"].is_null() {
+        faults.push(Fault::required("eventTime", ""));
+    }
+    let kind = text(event, "/type");
+    if kind != "Normal" && kind != "Warning" {
+        faults.push(Fault::invalid("type", &json!(""), &format!("has invalid value: {kind}")));
+    }
+    if event["series"]["count"].as_i64().is_some_and(|count| count < 2) {
+        faults.push(Fault::invalid("series.count", &json!(""), "should be at least 2"));
+    }
+}
+
+/// Of a new-style event only the series may change.
+fn event_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
+    let names = [
+        ("regarding", "involvedObject"),
+        ("reason", "reason"),
+        ("note", "message"),
+        ("reason", "reason"),
+        ("type", "type"),
+        ("eventTime", "eventTime"),
+        ("action", "action"),
+        ("related", "related"),
+        ("reportingController", "reportingController"),
+        ("reportingInstance", "reportingInstance"),
+    ];
+    for (name, field) in names {
+        if new.get(name) != old.get(name) {
+            let value = new.get(name).cloned().unwrap_or(json!(""));
+            faults.push(Fault::invalid(field, &value, "field is immutable"));
+        }
     }
 }
 
@@ -204,8 +281,14 @@ fn pod_faults(spec: &Value, faults: &mut Vec<Fault>) {
     if containers.is_empty() {
         faults.push(Fault::required("spec.containers", ""));
     }
-    let volumes: Vec<&str> =
-        spec["volumes"].as_array().into_iter().flatten().filter_map(|volume| volume["name"].as_str()).collect();
+    let mut volumes: Vec<&str> = Vec::new();
+    for (index, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
+        let before = faults.len();
+        one_of(volume, &VOLUME_SOURCES, &format!("spec.volumes[{index}]"), "volume type", faults);
+        if faults.len() == before {
+            volumes.extend(volume["name"].as_str());
+        }
+    }
     for (index, container) in containers.iter().enumerate() {
         let path = format!("spec.containers[{index}]");
         need(container, "/name", &format!("{path}.name"), "", faults);
@@ -221,6 +304,22 @@ fn pod_faults(spec: &Value, faults: &mut Vec<Fault>) {
             }
         }
         over_limit(&container["resources"], &path, faults);
+        for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+            one_of(&container[probe], &HANDLERS, &format!("{path}.{probe}"), "handler type", faults);
+        }
+    }
+}
+
+/// In the order in which the real server looks at them.
+const VOLUME_SOURCES: [&str; 8] =
+    ["emptyDir", "hostPath", "secret", "persistentVolumeClaim", "configMap", "downwardAPI", "projected", "csi"];
+const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "grpc"];
+
+/// Of several ways to say where something comes from, the first counts and the others are too many.
+fn one_of(object: &Value, choices: &[&str], path: &str, what: &str, faults: &mut Vec<Fault>) {
+    for extra in choices.iter().filter(|choice| object.get(**choice).is_some()).skip(1) {
+        let why = format!("may not specify more than 1 {what}");
+        faults.push(Fault::forbidden(&format!("{path}.{extra}"), &why));
     }
 }
 
@@ -246,7 +345,14 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
     let changed = |pointer: &str| new.pointer(pointer) != old.pointer(pointer);
     match kind.resource.as_str() {
         "pods" => {
-            if without_mutable(&new["spec"]) != without_mutable(&old["spec"]) {
+            let count = |pod: &Value| pod["spec"]["containers"].as_array().map_or(0, Vec::len);
+            if count(new) != count(old) {
+                let why = "pod updates may not add or remove containers";
+                faults.push(Fault::forbidden("spec.containers", why));
+            } else {
+                toleration_faults(&new["spec"], &old["spec"], faults);
+            }
+            if count(new) == count(old) && without_mutable(&new["spec"]) != without_mutable(&old["spec"]) {
                 faults.push(Fault::forbidden("spec", POD_UPDATE));
             }
         }
@@ -255,6 +361,11 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
             if changed("/spec/csi") {
                 let message = "spec.persistentvolumesource is immutable after creation";
                 faults.push(Fault::forbidden("spec.persistentvolumesource", message));
+            }
+            if changed("/spec/nodeAffinity") && old["spec"].get("nodeAffinity").is_some() {
+                let why = "field is immutable, except for updating from beta label to GA";
+                let value = new["spec"].get("nodeAffinity").cloned().unwrap_or_default();
+                faults.push(Fault::invalid("nodeAffinity", &value, why));
             }
         }
         "volumeattachments" if changed("/spec") => {
@@ -267,11 +378,24 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
             faults.push(Fault::invalid("type", &new["type"], "field is immutable"));
         }
         "storageclasses" => {
+            for field in ["volumeBindingMode", "reclaimPolicy"] {
+                if new.get(field) != old.get(field) {
+                    faults.push(Fault::invalid(field, &new[field], "field is immutable"));
+                }
+            }
             if changed("/parameters") {
-                faults.push(Fault::forbidden("parameters", "updates to parameters are forbidden."));
+                faults.push(Fault::invalid("parameters", &new["parameters"], "field is immutable"));
             }
             if changed("/provisioner") {
-                faults.push(Fault::forbidden("provisioner", "updates to provisioner are forbidden."));
+                faults.push(Fault::invalid("provisioner", &new["provisioner"], "field is immutable"));
+            }
+        }
+        "priorityclasses" => {
+            if changed("/value") {
+                faults.push(Fault::forbidden("value", "may not be changed in an update."));
+            }
+            if changed("/preemptionPolicy") {
+                faults.push(Fault::invalid("preemptionPolicy", &new["preemptionPolicy"], "field is immutable"));
             }
         }
         "services" if changed("/spec/clusterIP") => {
@@ -282,26 +406,49 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
     }
 }
 
+/// Tolerations may be added, and an existing one may last longer or shorter.
+fn toleration_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
+    let list = |spec: &Value| -> Vec<Value> {
+        let mut list = spec["tolerations"].as_array().cloned().unwrap_or_default();
+        list.iter_mut().for_each(|toleration| remove(toleration, "tolerationSeconds"));
+        list
+    };
+    let now = list(new);
+    if list(old).iter().any(|toleration| !now.contains(toleration)) {
+        let why = "existing toleration can not be modified except its tolerationSeconds";
+        faults.push(Fault::forbidden("spec.tolerations", why));
+    }
+}
+
 fn claim_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
     use super::quantity::Quantity;
     let size = |spec: &Value| {
         spec.pointer("/resources/requests/storage").and_then(Value::as_str).and_then(Quantity::parse).map(|q| q.whole())
     };
+    let classed = new.get("storageClassName").is_some();
+    let unclassed = old["spec"].get("storageClassName").is_none();
     let strip = |spec: &Value| {
         let mut spec = spec.as_object().cloned().unwrap_or_default();
+        if unclassed && classed {
+            spec.remove("storageClassName");
+        }
         spec.remove("resources");
         spec.remove("volumeName");
         spec
     };
     let bound = old["status"]["phase"] == "Bound";
+    let capacity = old.pointer("/status/capacity/storage").and_then(Value::as_str).and_then(Quantity::parse);
+    let capacity = capacity.map_or(0, |capacity| capacity.whole());
     let old = &old["spec"];
     let bind = old.get("volumeName").is_none();
     let moved = !bind && new.get("volumeName") != old.get("volumeName");
     let resized = new.get("resources") != old.get("resources");
     if strip(new) != strip(old) || moved || (resized && !bound) {
         faults.push(Fault::forbidden("spec", CLAIM_UPDATE));
-    } else if let (Some(after), Some(before)) = (size(new), size(old))
+    }
+    if let (Some(after), Some(before)) = (size(new), size(old))
         && after < before
+        && after <= capacity
     {
         let why = "field can not be less than status.capacity";
         faults.push(Fault::forbidden("spec.resources.requests.storage", why));

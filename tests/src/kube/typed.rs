@@ -319,10 +319,13 @@ pub fn remove(value: &Value, fields: &FieldSet, schema: &Type) -> Value {
     }
 }
 
-/// What the schema says against an applied object, each line with its path.
-pub fn complaints(value: &Value, schema: &Type) -> Vec<String> {
+/// What the schema says against an object, each line with its path.
+pub fn complaints(value: &Value, schema: &Type, allow_duplicates: bool) -> Vec<String> {
     let mut out = Vec::new();
     complain_at(&mut Vec::new(), value, schema, &mut out);
+    if allow_duplicates {
+        out.retain(|line| !line.contains("duplicate entries for key"));
+    }
     out
 }
 

@@ -11,7 +11,6 @@ use super::typed::item_step;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
@@ -21,7 +20,6 @@ fn regex(text: &str) -> Regex {
 }
 
 static IS_LABEL: LazyLock<Regex> = LazyLock::new(|| regex("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"));
-static IS_1035: LazyLock<Regex> = LazyLock::new(|| regex("^[a-z]([-a-z0-9]*[a-z0-9])?$"));
 static IS_SUBDOMAIN: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"));
 static IS_VALUE: LazyLock<Regex> = LazyLock::new(|| regex("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"));
@@ -34,15 +32,12 @@ pub enum NameRule {
     Subdomain,
     /// DNS label, at most 63.
     Label,
-    /// DNS-1035 label, at most 63.
-    Label1035,
 }
 
 /// The rule of a resource.
 pub fn name_rule(custom: bool, resource: &str) -> NameRule {
     match resource {
-        "namespaces" if !custom => NameRule::Label,
-        "services" if !custom => NameRule::Label1035,
+        "namespaces" | "services" if !custom => NameRule::Label,
         _ => NameRule::Subdomain,
     }
 }
@@ -64,7 +59,6 @@ fn name_faults(name: &str, rule: NameRule, faults: &mut Vec<Fault>) {
     let (limit, expression, why) = match rule {
         NameRule::Subdomain => (253, &*IS_SUBDOMAIN, SUBDOMAIN),
         NameRule::Label => (63, &*IS_LABEL, DNS_LABEL),
-        NameRule::Label1035 => (63, &*IS_1035, DNS_1035),
     };
     if name.len() > limit {
         let why = format!("must be no more than {limit} characters");
@@ -207,6 +201,10 @@ fn check(path: &str, value: &Value, schema: &Type, faults: &mut Vec<Fault>) {
     if !fits {
         let why = format!("{path} in body must be of type {wanted}: {given:?}");
         faults.push(Fault { reason: "FieldValueTypeInvalid", ..Fault::invalid(path, &json!(given), &why) });
+        if value.is_null() && !bounds.allowed.is_empty() {
+            let allowed: Vec<String> = bounds.allowed.iter().map(ToString::to_string).collect();
+            faults.push(Fault::not_supported(path, value, &allowed));
+        }
         return;
     }
     if bounds.int_or_string && !matches!(given, "integer" | "string") {

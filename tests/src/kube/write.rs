@@ -15,6 +15,9 @@ use super::typed::complaints;
 impl State {
     /// POST.
     pub fn create(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
+        if request.subresource.is_some() {
+            self.admit_namespace(&self.target(kind, request))?;
+        }
         match request.subresource.as_deref() {
             Some("binding") => return self.bind(kind, request),
             Some("eviction") => return self.evict(kind, request),
@@ -27,33 +30,18 @@ impl State {
         }
         match_namespace(&mut object, request)?;
         let object = self.record_update(kind, None, object, request);
+        if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| version != "0") {
+            // The real server only notices when it stores, so other faults are told first.
+            self.check_insert(kind, request, object)?;
+            return Err(Refusal::internal("resourceVersion should not be set on objects to be created"));
+        }
         let created = self.insert(kind, request, object)?;
         Ok(Answer::Json { code: 201, body: created })
     }
 
     /// The second half of every create: admission, strategy, validation, storage.
-    pub fn insert(&mut self, kind: &Kind, request: &Request, mut object: Value) -> Result<Value, Refusal> {
-        let mut target = self.target(kind, request);
-        target.key.1 = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
-        self.admit_namespace(&target)?;
-        self.admit(kind, &mut object)?;
-        object["metadata"]["uid"] = json!(self.uid());
-        object["metadata"]["creationTimestamp"] = json!(self.time());
-        let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
-        if target.key.1.is_empty() && !prefix.is_empty() {
-            target.key.1 = self.generated_name(&target, &prefix);
-            object["metadata"]["name"] = json!(target.key.1);
-            defaults::on_decode(&kind.resource, &mut object);
-        }
-        let now = self.time();
-        strategy::prepare_create(kind, &mut object, &now);
-        let faults = strategy::create_faults(kind, &object);
-        if !faults.is_empty() {
-            return Err(Refusal::invalid(&target.about(), &faults));
-        }
-        if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| version != "0") {
-            return Err(Refusal::internal("resourceVersion should not be set on objects to be created"));
-        }
+    pub fn insert(&mut self, kind: &Kind, request: &Request, object: Value) -> Result<Value, Refusal> {
+        let (target, mut object) = self.check_insert(kind, request, object)?;
         if let Some(existing) = self.load(&target) {
             let mut refusal = Refusal::already_exists(&target.about());
             if existing["metadata"].get("deletionTimestamp").is_some() {
@@ -61,13 +49,55 @@ impl State {
             }
             return Err(refusal);
         }
-        if kind.is("services") {
+        if kind.is("services") && request.subresource.is_none() {
             self.allocate_address(&mut object["spec"]);
         }
         if is_dry(request) {
             return Ok(object);
         }
-        Ok(self.save(&target, object))
+        let saved = self.save(&target, object);
+        if kind.is("persistentvolumeclaims") {
+            self.store.mark_fresh(target.index, target.key);
+        }
+        Ok(saved)
+    }
+
+    fn check_insert<'a>(
+        &mut self,
+        kind: &'a Kind,
+        request: &Request,
+        mut object: Value,
+    ) -> Result<(Target<'a>, Value), Refusal> {
+        let mut target = self.target(kind, request);
+        target.key.1 = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
+        if target.key.1.is_empty() {
+            // Until there is a name, refusals show what it will start with.
+            let named = Target { kind, index: target.index, key: (target.key.0.clone(), prefix.clone()) };
+            self.admit_namespace(&named)?;
+        } else {
+            self.admit_namespace(&target)?;
+        }
+        self.admit(kind, &mut object)?;
+        object["metadata"]["uid"] = json!(self.uid());
+        object["metadata"]["creationTimestamp"] = json!(self.time());
+        if target.key.1.is_empty() && !prefix.is_empty() {
+            target.key.1 = self.generated_name(&target, &prefix);
+            object["metadata"]["name"] = json!(target.key.1);
+            defaults::on_decode(&kind.resource, &mut object);
+        }
+        let now = self.time();
+        strategy::prepare_create(kind, &mut object, &now);
+        let mut faults = strategy::create_faults(kind, &object);
+        let given = object["spec"].get("clusterIP").is_some() && object["spec"].get("clusterIPs").is_none();
+        if kind.is("services") && request.subresource.is_some() && given {
+            // Through the status endpoint nothing is allocated.
+            faults.push(Fault::required("spec.clusterIPs", ""));
+        }
+        if !faults.is_empty() {
+            return Err(Refusal::invalid(&validation_about(&target), &faults));
+        }
+        Ok((target, object))
     }
 
     fn generated_name(&mut self, target: &Target<'_>, prefix: &str) -> String {
@@ -162,6 +192,13 @@ impl State {
         if spec["type"] == "ExternalName" {
             return;
         }
+        if spec["clusterIP"] == "None" && spec["selector"].as_object().is_none_or(Map::is_empty) {
+            // Nobody selects by family where nobody selects.
+            spec["clusterIPs"] = json!(["None"]);
+            spec["ipFamilies"] = json!(["IPv4", "IPv6"]);
+            spec["ipFamilyPolicy"] = json!("RequireDualStack");
+            return;
+        }
         if spec["clusterIP"].as_str().is_none_or(str::is_empty) {
             let number = self.number();
             spec["clusterIP"] = json!(format!("10.0.{}.{}", (number >> 8) & 255, number & 255));
@@ -185,7 +222,9 @@ impl State {
         let live = self.load(&target);
         if let Some(live) = &live {
             check_uid(&target, &object, live)?;
-        } else if !kind.create_on_update || request.subresource.is_some() {
+        } else if kind.create_on_update && object["metadata"].get("uid").is_some() {
+            check_uid(&target, &object, &Value::Null)?;
+        } else if !kind.create_on_update {
             return Err(Refusal::not_found(&target.about()));
         }
         let new = self.record_update(kind, live.as_ref(), object, request);
@@ -208,7 +247,7 @@ impl State {
         }
         let live = self.load(&target);
         let new = if apply {
-            if live.is_none() && request.subresource.is_some() {
+            if live.is_none() && request.subresource.is_some() && !kind.create_on_update {
                 return Err(Refusal::not_found(&target.about()));
             }
             self.apply(kind, request, live.as_ref())?
@@ -262,7 +301,7 @@ impl State {
         if let Some(metadata) = config["metadata"].as_object_mut() {
             metadata.remove("managedFields");
         }
-        let wrong = complaints(&config, &kind.schema);
+        let wrong = complaints(&config, &kind.schema, false);
         if !wrong.is_empty() {
             return Err(Refusal::internal(typed_complaint(kind, &config, &wrong)));
         }
@@ -282,7 +321,7 @@ impl State {
         let force = request.flag("force");
         let (new, managers) =
             managed::applied(&before, &empty, &config, known, &writer, force).map_err(|c| apply_conflict(&c))?;
-        let mut new = self.conform(kind, new, &mut Vec::new());
+        let mut new = self.conform_applied(kind, new);
         if live.is_none()
             && let Some(uid) = new["metadata"]["uid"].as_str()
         {
@@ -313,6 +352,9 @@ impl State {
             let body = self.insert(kind, request, new)?;
             return Ok(Answer::Json { code: 201, body });
         };
+        if kind.is("pods") && request.subresource.is_none() {
+            defaults::admit_tolerations(&mut new["spec"]);
+        }
         check_version(&target, &mut new, &old)?;
         keep_system_fields(&mut new, &old);
         let subresource = request.subresource.as_deref().unwrap_or("");
@@ -324,7 +366,7 @@ impl State {
         }
         faults.extend(strategy::update_faults(kind, &new, &old, subresource));
         if !faults.is_empty() {
-            return Err(Refusal::invalid(&target.about(), &faults));
+            return Err(Refusal::invalid(&validation_about(&target), &faults));
         }
         managed::ignore_times(&mut new, &old);
         if ends(kind, &new, &old) {
@@ -333,7 +375,10 @@ impl State {
             }
             return Ok(Answer::ok(new));
         }
-        if new == old || is_dry(request) {
+        if !kind.custom {
+            super::conform::stored(&mut new, &kind.schema);
+        }
+        if (new == old && !self.store.is_fresh(target.index, &target.key)) || is_dry(request) {
             return Ok(Answer::ok(new));
         }
         Ok(Answer::ok(self.save(&target, new)))
@@ -346,6 +391,12 @@ pub fn ends(kind: &Kind, new: &Value, old: &Value) -> bool {
     let graceful = old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) > 0;
     let held = kind.is("namespaces") && !none(&new["spec"]["finalizers"]);
     old["metadata"].get("deletionTimestamp").is_some() && none(&new["metadata"]["finalizers"]) && !graceful && !held
+}
+
+/// Events are validated as core events under both of their names.
+fn validation_about<'a>(target: &'a Target<'_>) -> About<'a> {
+    let group = if target.kind.stored_as.is_some() { "" } else { &target.kind.group };
+    About { group, ..target.about() }
 }
 
 fn is_dry(request: &Request) -> bool {
@@ -389,6 +440,8 @@ fn match_namespace(object: &mut Value, request: &Request) -> Result<(), Refusal>
     let expected = request.namespace.clone().unwrap_or_default();
     if given.is_empty() && !expected.is_empty() {
         object["metadata"]["namespace"] = json!(expected);
+    } else if expected.is_empty() {
+        remove_meta(object, "namespace");
     } else if given != expected {
         return Err(Refusal::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
@@ -419,13 +472,17 @@ fn check_uid(target: &Target<'_>, object: &Value, live: &Value) -> Result<(), Re
     let Some(given) = given.as_str().filter(|given| Some(*given) != found.as_str() && !given.is_empty()) else {
         return Ok(());
     };
-    let group = if target.kind.group.is_empty() { String::new() } else { format!("{}/", target.kind.group) };
+    let group = if target.kind.custom { format!("{}/", target.kind.group) } else { String::new() };
     let place = if target.key.0.is_empty() { String::new() } else { format!("{}/", target.key.0) };
+    let resource = match target.kind.resource.as_str() {
+        "services" => "services/specs",
+        "nodes" => "minions",
+        other => other,
+    };
     Err(Refusal::conflict(
         &target.about(),
         &format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{place}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {}",
-            target.kind.resource,
+            "StorageError: invalid object, Code: 4, Key: /registry/{group}{resource}/{place}{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {}",
             target.key.1,
             found.as_str().unwrap_or("")
         ),

@@ -16,6 +16,18 @@ pub(super) fn check_disk_type(machine: &MachineType, disk_type: &str) -> Result<
     Err(Refusal::bad_request(format!("{disk_type} disk type cannot be used by {} machine type.", machine.name)))
 }
 
+/// Series whose machines take local SSDs that are asked for; the others have none, or theirs come with the shape.
+const LOCAL_SSD: [&str; 7] = ["a2", "c2", "c2d", "g2", "n1", "n2", "n2d"];
+
+/// A local SSD on a machine that has no place for one.
+pub(super) fn check_local_ssd(machine: &MachineType) -> Result<(), Refusal> {
+    if LOCAL_SSD.contains(&machine.series().name) && !machine.shared_cpu {
+        return Ok(());
+    }
+    let message = format!("[local-ssd, {}] features are not compatible for creating instance.", machine.name);
+    Err(Refusal::bad_request(message))
+}
+
 /// GPUs that the machine type cannot have, or not so many of.
 pub(super) fn check_accelerators(machine: &MachineType, attached: &Value) -> Result<(), Refusal> {
     let list = attached.as_array().map(Vec::as_slice).unwrap_or_default();

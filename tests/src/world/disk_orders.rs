@@ -142,7 +142,9 @@ impl World {
             (None, None) => Content::blank(),
         };
         let status = if source_snapshot.is_some() { DiskStatus::Restoring } else { DiskStatus::Creating };
-        let disk = Disk { id, status, shown, disk_type, size_gb, users: Vec::new(), created_at: self.now, content };
+        let metric = catalogue::disk_type(&place.at, &disk_type).map_or("DISKS_TOTAL_GB", |kind| kind.metric);
+        let disk =
+            Disk { id, status, shown, disk_type, metric, size_gb, users: Vec::new(), created_at: self.now, content };
         self.disks.insert(place.clone(), disk);
         place
     }

@@ -30,6 +30,8 @@ pub(super) struct Disk {
     /// The API's `type`, which is a word of the language.
     #[allow(clippy::struct_field_names, reason = "`type` is reserved, and disk_type is what the cloud calls it")]
     pub(super) disk_type: String,
+    /// The quota that its size counts against.
+    pub(super) metric: &'static str,
     pub(super) size_gb: i64,
     pub(super) users: Vec<Place>,
     pub(super) created_at: Timestamp,
@@ -182,10 +184,16 @@ impl World {
         Ok(self.start_on_disk(call, &place, "delete", "disks.delete", effect))
     }
 
-    pub(super) fn begin_disk_delete(&mut self, place: &Place) {
+    /// Somebody may have attached it since it was asked for.
+    pub(super) fn begin_disk_delete(&mut self, place: &Place) -> Result<(), OperationFailure> {
+        let user = self.disks.get(place).and_then(|disk| disk.users.first()).map(|user| self.instance_path(user));
+        if let Some(user) = user {
+            return Err(Refusal::in_use("disk", &self.disk_path(place), &user).into());
+        }
         if let Some(disk) = self.disks.get_mut(place) {
             disk.status = DiskStatus::Deleting;
         }
+        Ok(())
     }
 
     pub(super) fn finish_disk_delete(&mut self, place: &Place) {

@@ -53,6 +53,24 @@ impl Filter {
         filter.ok_or_else(refused)
     }
 
+    /// Whether nothing but this member is looked at.
+    pub(super) fn is_only_about(&self, member: &str) -> bool {
+        match self {
+            Filter::All(parts) | Filter::Any(parts) => parts.iter().all(|part| part.is_only_about(member)),
+            Filter::Not(part) => part.is_only_about(member),
+            Filter::Is { path, .. } => matches!(path.as_slice(), [only] if only == member),
+        }
+    }
+
+    /// The first path of which the API has no such member.
+    pub(super) fn unknown(&self, known: &dyn Fn(&[String]) -> bool) -> Option<String> {
+        match self {
+            Filter::All(parts) | Filter::Any(parts) => parts.iter().find_map(|part| part.unknown(known)),
+            Filter::Not(part) => part.unknown(known),
+            Filter::Is { path, .. } => (!known(path)).then(|| path.join(".")),
+        }
+    }
+
     /// Whether a resource fits.
     pub(super) fn fits(&self, resource: &Value) -> bool {
         match self {

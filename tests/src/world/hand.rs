@@ -144,7 +144,9 @@ impl World {
             return;
         }
         instance.restarts = super::wire::flag(instance.scheduling(), "automaticRestart");
-        self.terminate(&place, "compute.instances.terminateOnHostMaintenance");
+        let kind = "compute.instances.terminateOnHostMaintenance";
+        let effect = Effect::InstanceStop { place: place.clone(), hard: false };
+        self.system_operation(&place, kind, "instances.stop", effect);
     }
 
     fn is_running(&self, place: &Place) -> bool {

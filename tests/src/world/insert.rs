@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::attach::{Attachment, Mode};
 use super::catalogue::{self, MachineType};
-use super::compatibility::{check_accelerators, check_disk_type, check_maintenance};
+use super::compatibility::{check_accelerators, check_disk_type, check_local_ssd, check_maintenance};
 use super::disk_orders::DiskOrder;
 use super::disks::Disk;
 use super::errors::Refusal;
@@ -48,6 +48,8 @@ impl World {
             shown,
             accelerators,
             machine,
+            needs: Vec::new(),
+            shape: String::new(),
             attachments: Vec::new(),
             created_at: self.now,
             busy: None,
@@ -58,6 +60,7 @@ impl World {
             serial: String::new(),
             restarts: false,
         };
+        instance.work_out_needs();
         self.check_quota_at_once(&place, &instance)?;
         instance.attachments = self.make_attachments(&place, orders);
         let target_id = instance.id;
@@ -144,6 +147,7 @@ impl World {
         disk: &Value,
     ) -> Result<Ordered, Refusal> {
         if text(disk, "type") == "SCRATCH" {
+            check_local_ssd(machine)?;
             return Ok(Ordered::Local);
         }
         let parameters = disk.get("initializeParams").filter(|parameters| !parameters.is_null());

@@ -67,6 +67,10 @@ pub(super) struct Instance {
     pub(super) machine: MachineType,
     /// Attached GPUs and those that come with the machine type.
     pub(super) accelerators: Vec<(String, u32)>,
+    /// What it counts for while it is powered: worked out whenever its shape changes, as quota is looked at often.
+    pub(super) needs: Vec<(&'static str, f64)>,
+    /// What a capacity pattern is held against: `n1-standard-4`, with GPUs `n1-standard-4+nvidia-tesla-t4:1`.
+    pub(super) shape: String,
     pub(super) attachments: Vec<Attachment>,
     pub(super) created_at: Timestamp,
     /// The operation that has the instance in its hands.
@@ -213,6 +217,7 @@ impl World {
         let attached = instance.shown.get("guestAccelerators").cloned().unwrap_or(json!([]));
         instance.accelerators = accelerators_of(&instance.machine, &attached);
         instance.shown.insert("cpuPlatform".into(), cpu_platform(&instance.machine).into());
+        instance.work_out_needs();
     }
 }
 

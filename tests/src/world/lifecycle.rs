@@ -16,6 +16,9 @@ const PROVISIONING_S: [f64; 2] = [1.0, 3.0];
 /// How long the cloud takes to find a failed host out and to begin anew elsewhere, in seconds (our estimate).
 const REPAIRING_S: [f64; 2] = [20.0, 60.0];
 
+/// When an instance's run is over and something else has it in its hands, it is looked at again after this time.
+const RUN_ENDS_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
 impl World {
     /// Starts an operation that has the instance in its hands until it is DONE.
     fn start_lifecycle(
@@ -270,7 +273,12 @@ impl World {
     /// `maxRunDuration` is over.
     pub(super) fn run_ends(&mut self, place: &Place, power: u64) {
         let Some(instance) = self.instances.get(place) else { return };
-        if instance.power == power && instance.status == InstanceStatus::Running && instance.busy.is_none() {
+        if instance.power != power || instance.status != InstanceStatus::Running {
+            return;
+        }
+        if instance.busy.is_some() {
+            self.agenda.add(self.now + RUN_ENDS_AGAIN, Event::RunEnds(place.clone(), power));
+        } else {
             self.terminate(place, "compute.instances.terminateOnMaxRunDuration");
         }
     }

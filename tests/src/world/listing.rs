@@ -4,13 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-
 use super::errors::Refusal;
 use super::filter::Filter;
+use super::pages::{Item, Page, Source, in_no_place, in_zone, regional};
 use super::route::{Api, Call, Scope, Sort};
-use super::wire::text;
-use super::{World, catalogue};
+use super::{Place, World, catalogue, members};
 
 /// The most items on a page.
 const PAGE_MAX: usize = 500;
@@ -96,13 +94,6 @@ pub(super) struct Ghost {
     shown: Value,
 }
 
-/// One item of a list, before it is cut to a page.
-pub(super) struct Item {
-    pub(super) scope: String,
-    pub(super) name: String,
-    pub(super) shown: Value,
-}
-
 impl World {
     /// Lets a resource that is gone show in lists until they have caught up.
     pub(super) fn leave_ghost(
@@ -143,15 +134,17 @@ impl World {
         };
         let page_max = if page_max == 0 { PAGE_MAX } else { page_max };
         let filter = call.parameter("filter").filter(|text| !text.is_empty()).map(Filter::read).transpose()?;
+        if let Some(field) = filter.as_ref().and_then(|one| one.unknown(&|path| members::in_item(call.api, path))) {
+            let text = call.parameter("filter").unwrap_or_default();
+            let why = format!("Invalid list filter expression: there is no field '{field}'.");
+            return Err(Refusal::invalid("filter", text, &why));
+        }
         let unreachable = self.unreachable_now(call)?;
         let mut items = self.items(call, collection);
         self.add_ghosts(call, collection, &mut items);
         items.retain(|item| !unreachable.contains(&item.scope));
-        if let Some(filter) = &filter {
-            items.retain(|item| filter.fits(&item.shown));
-        }
-        order(call, &mut items)?;
-        let (page, next) = page(call, items, page_max)?;
+        let newest_first = self.put_in_order(call, &mut items)?;
+        let (page, next) = self.page(call, &items, filter.as_ref(), page_max, newest_first)?;
         let answer = if aggregated {
             self.aggregated(call, collection, page, &unreachable)
         } else {
@@ -177,43 +170,44 @@ impl World {
         Ok(down)
     }
 
-    fn add_ghosts(&self, call: &Call, collection: Collection, items: &mut Vec<Item>) {
+    fn add_ghosts<'w>(&'w self, call: &Call, collection: Collection, items: &mut Vec<Item<'w>>) {
         let aggregated = call.api.sort() == Sort::Aggregate;
         let here = |ghost: &&Ghost| ghost.collection == collection.names().0 && ghost.until > self.now;
         for ghost in self.ghosts.iter().filter(here) {
             let taken = items.iter().any(|item| item.scope == ghost.scope && item.name == ghost.name);
             if !taken && (aggregated || ghost.scope == call.scope.path()) {
-                let (scope, name, shown) = (ghost.scope.clone(), ghost.name.clone(), ghost.shown.clone());
-                items.push(Item { scope, name, shown });
+                let (scope, name) = (ghost.scope.clone(), ghost.name.clone());
+                items.push(Item { scope, name, source: Source::Kept(&ghost.shown) });
             }
         }
     }
 
-    fn items(&self, call: &Call, collection: Collection) -> Vec<Item> {
+    fn items(&self, call: &Call, collection: Collection) -> Vec<Item<'_>> {
         if self.tamper.hidden {
             return Vec::new();
         }
         let aggregated = call.api.sort() == Sort::Aggregate;
         let here = call.scope.path();
         let wanted = |scope: &str| aggregated || scope == here;
+        let zonal = |place: &Place| wanted(&format!("zones/{}", place.at));
         match collection {
             Collection::Instances => self
                 .instances
                 .iter()
-                .filter(|(place, one)| wanted(&format!("zones/{}", place.at)) && self.listed(one.created_at))
-                .map(|(place, one)| item("zones", &place.at, &place.name, self.instance_json(place, one)))
+                .filter(|(place, one)| self.listed(one.created_at) && zonal(place))
+                .map(|(place, one)| in_zone(place, Source::Instance(place, one)))
                 .collect(),
             Collection::Disks => self
                 .disks
                 .iter()
-                .filter(|(place, one)| wanted(&format!("zones/{}", place.at)) && self.listed(one.created_at))
-                .map(|(place, one)| item("zones", &place.at, &place.name, self.disk_json(place, one)))
+                .filter(|(place, one)| self.listed(one.created_at) && zonal(place))
+                .map(|(place, one)| in_zone(place, Source::Disk(place, one)))
                 .collect(),
             Collection::Snapshots => self
                 .snapshots
                 .iter()
                 .filter(|(_, one)| self.listed(one.created_at))
-                .map(|(name, one)| global(name, self.snapshot_json(name, one)))
+                .map(|(name, one)| in_no_place(name, Source::Snapshot(name, one)))
                 .collect(),
             Collection::Operations => self
                 .operation_names
@@ -222,7 +216,7 @@ impl World {
                 .map(|((scope, name), id)| Item {
                     scope: scope.path(),
                     name: name.clone(),
-                    shown: self.operation_json(*id),
+                    source: Source::Operation(*id),
                 })
                 .collect(),
             Collection::MachineTypes | Collection::AcceleratorTypes | Collection::DiskTypes => {
@@ -232,18 +226,20 @@ impl World {
             Collection::Zones | Collection::Regions | Collection::Images => self.place_items(call, collection),
             Collection::ResourcePolicies => regional(&self.policies, &wanted),
             Collection::Subnetworks => regional(&self.subnetworks, &wanted),
-            Collection::Networks => self.networks.iter().map(|(name, shown)| global(name, shown.clone())).collect(),
+            Collection::Networks => {
+                self.networks.iter().map(|(name, shown)| in_no_place(name, Source::Kept(shown))).collect()
+            }
         }
     }
 
-    fn plain(&self, call: &Call, collection: Collection, page: Vec<Item>) -> Value {
+    fn plain(&self, call: &Call, collection: Collection, page: Page) -> Value {
         let (plural, singular) = collection.names();
         let scope = match (&call.scope, collection) {
             (Scope::Global, Collection::Zones | Collection::Regions) => String::new(),
             (scope, _) => format!("{}/", scope.path()),
         };
         let path = format!("projects/{}/{scope}{plural}", call.project);
-        let items: Vec<Value> = page.into_iter().map(|item| item.shown).collect();
+        let items: Vec<Value> = page.into_iter().map(|(_, shown)| shown).collect();
         let mut answer = json!({
             "kind": format!("compute#{singular}List"),
             "id": path,
@@ -255,13 +251,13 @@ impl World {
         answer
     }
 
-    fn aggregated(&self, call: &Call, collection: Collection, page: Vec<Item>, unreachable: &[String]) -> Value {
+    fn aggregated(&self, call: &Call, collection: Collection, page: Page, unreachable: &[String]) -> Value {
         let (plural, singular) = collection.names();
         let path = format!("projects/{}/aggregated/{plural}", call.project);
         let mut scopes: BTreeMap<String, Vec<Value>> =
             collection.scopes().into_iter().map(|scope| (scope, Vec::new())).collect();
-        for item in page {
-            scopes.entry(item.scope).or_default().push(item.shown);
+        for (scope, shown) in page {
+            scopes.entry(scope).or_default().push(shown);
         }
         let mut items = serde_json::Map::new();
         for (scope, list) in scopes {
@@ -296,85 +292,4 @@ fn warning(code: &str, message: &str, scope: &str) -> Value {
 fn with(mut answer: Value, member: &str, value: Value) -> Value {
     answer[member] = value;
     answer
-}
-
-pub(super) fn item(sort: &str, at: &str, name: &str, shown: Value) -> Item {
-    Item { scope: format!("{sort}/{at}"), name: name.to_owned(), shown }
-}
-
-pub(super) fn global(name: &str, shown: Value) -> Item {
-    Item { scope: "global".to_owned(), name: name.to_owned(), shown }
-}
-
-fn regional(all: &BTreeMap<super::Place, Value>, wanted: &dyn Fn(&str) -> bool) -> Vec<Item> {
-    all.iter()
-        .filter(|(place, _)| wanted(&format!("regions/{}", place.at)))
-        .map(|(place, shown)| item("regions", &place.at, &place.name, shown.clone()))
-        .collect()
-}
-
-/// By scope and name, or the newest first.
-fn order(call: &Call, items: &mut [Item]) -> Result<(), Refusal> {
-    match call.parameter("orderBy") {
-        None | Some("" | "name") => items.sort_by(|one, other| key(one).cmp(&key(other))),
-        Some("creationTimestamp desc") => items.sort_by(|one, other| {
-            created(&other.shown).cmp(created(&one.shown)).then_with(|| key(one).cmp(&key(other)))
-        }),
-        Some(other) => {
-            let why = "Only name and creationTimestamp desc are supported.";
-            return Err(Refusal::invalid("orderBy", other, why));
-        }
-    }
-    Ok(())
-}
-
-fn key(item: &Item) -> (&str, &str) {
-    (&item.scope, &item.name)
-}
-
-/// Operations have no creation time but an insert time.
-fn created(shown: &Value) -> &str {
-    match text(shown, "creationTimestamp") {
-        "" => text(shown, "insertTime"),
-        time => time,
-    }
-}
-
-/// Cuts a page. The token names the last item that was sent, so that what comes and goes meanwhile shifts nothing; it
-/// belongs to one query.
-fn page(call: &Call, items: Vec<Item>, page_max: usize) -> Result<(Vec<Item>, Option<String>), Refusal> {
-    let query = format!("{}|{}", call.parameter("filter").unwrap_or(""), call.parameter("orderBy").unwrap_or(""));
-    let codec = base64::engine::general_purpose::URL_SAFE;
-    let position = |item: &Item| {
-        json!([
-            query,
-            item.scope,
-            item.name,
-            if call.parameter("orderBy").is_some() { created(&item.shown) } else { "" }
-        ])
-    };
-    let mut from = 0;
-    if let Some(token) = call.parameter("pageToken").filter(|token| !token.is_empty()) {
-        let refused = || Refusal::invalid("pageToken", token, "The page token is not valid for this request.");
-        let last: Value = codec
-            .decode(token)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .filter(|last: &Value| last[0] == query.as_str())
-            .ok_or_else(refused)?;
-        let after = |item: &Item| {
-            let name = (last[1].as_str().unwrap_or_default(), last[2].as_str().unwrap_or_default());
-            match (call.parameter("orderBy"), last[3].as_str().unwrap_or_default()) {
-                (Some("creationTimestamp desc"), time) => {
-                    created(&item.shown) < time || (created(&item.shown) == time && key(item) > name)
-                }
-                _ => key(item) > name,
-            }
-        };
-        from = items.iter().position(after).unwrap_or(items.len());
-    }
-    let more = items.len() > from + page_max;
-    let page: Vec<Item> = items.into_iter().skip(from).take(page_max).collect();
-    let token = page.last().filter(|_| more).map(|item| codec.encode(position(item).to_string()));
-    Ok((page, token))
 }

@@ -20,6 +20,22 @@ impl Mask {
         mask.ok_or_else(|| Refusal::new(400, "invalidParameter", format!("Invalid field selection {text}")))
     }
 
+    /// Every path that the mask names.
+    pub(super) fn paths(&self) -> Vec<Vec<String>> {
+        let mut paths = Vec::new();
+        for (name, inner) in &self.members {
+            let deeper = inner.paths();
+            if deeper.is_empty() {
+                paths.push(vec![name.clone()]);
+            }
+            for mut path in deeper {
+                path.insert(0, name.clone());
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
     fn list(rest: &mut &str) -> Option<Self> {
         let mut mask = Mask::default();
         loop {

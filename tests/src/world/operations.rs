@@ -28,7 +28,7 @@ pub(super) enum OperationStatus {
 }
 
 impl OperationStatus {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             OperationStatus::Pending => "PENDING",
             OperationStatus::Running => "RUNNING",
@@ -309,10 +309,7 @@ impl World {
             }
             Effect::DiskInsert { place } => self.begin_disk(place),
             Effect::DiskResize { place, size_gb } => self.begin_resize(place, *size_gb),
-            Effect::DiskDelete { place } => {
-                self.begin_disk_delete(place);
-                Ok(())
-            }
+            Effect::DiskDelete { place } => self.begin_disk_delete(place),
             Effect::SnapshotInsert { name, disk } => {
                 self.begin_snapshot(name, disk);
                 Ok(())

@@ -49,21 +49,28 @@ impl Shortage {
     }
 }
 
-/// What an instance counts for while it holds a machine.
-fn needs(instance: &Instance) -> Vec<(&'static str, f64)> {
-    let mut needs = Vec::new();
-    if let Some(metric) = instance.series().cpu_metric {
-        needs.push((metric, f64::from(instance.machine.guest_cpus)));
-    }
-    for (kind, count) in &instance.accelerators {
-        if let Some(metric) = gpu_metric(kind) {
-            needs.push((preemptible(metric, instance.is_spot()), f64::from(*count)));
+impl Instance {
+    /// Works out what the instance counts for while it holds a machine.
+    pub(super) fn work_out_needs(&mut self) {
+        let mut needs = Vec::new();
+        let cpus = f64::from(self.machine.guest_cpus);
+        if let Some(metric) = self.series().cpu_metric {
+            needs.push((metric, cpus));
         }
+        needs.push(("CPUS_ALL_REGIONS", cpus));
+        for (kind, count) in &self.accelerators {
+            if let Some(metric) = gpu_metric(kind) {
+                needs.push((preemptible(metric, self.is_spot()), f64::from(*count)));
+            }
+            needs.push(("GPUS_ALL_REGIONS", f64::from(*count)));
+        }
+        if self.has_external_address() {
+            needs.push(("IN_USE_ADDRESSES", 1.0));
+        }
+        let gpus = self.accelerators.iter().map(|(kind, count)| format!("{kind}:{count}"));
+        self.shape = [self.machine.name.clone()].into_iter().chain(gpus).collect::<Vec<_>>().join("+");
+        self.needs = needs;
     }
-    if instance.has_external_address() {
-        needs.push(("IN_USE_ADDRESSES", 1.0));
-    }
-    needs
 }
 
 /// Spot GPUs have metrics of their own, where the region lists one.
@@ -76,47 +83,29 @@ fn preemptible(metric: &'static str, spot: bool) -> &'static str {
 }
 
 impl World {
-    /// What is in use in a region, by metric.
-    pub(super) fn region_usage(&self, region: &str) -> BTreeMap<String, f64> {
-        let mut usage: BTreeMap<String, f64> = BTreeMap::new();
-        let mut add = |metric: &str, amount: f64| match usage.get_mut(metric) {
-            Some(sum) => *sum += amount,
-            None => {
-                usage.insert(metric.to_owned(), amount);
+    /// How much of a metric is in use, in a region or (`global`) in all.
+    fn usage(&self, region: &str, metric: &str) -> f64 {
+        let here = |zone: &str| region == "global" || catalogue::region_of(zone) == region;
+        match metric {
+            "INSTANCES" => count(self.instances.keys().filter(|place| here(&place.at)).count()),
+            "SNAPSHOTS" => count(self.snapshots.len()),
+            "NETWORKS" => count(self.networks.len()),
+            "SUBNETWORKS" => count(self.subnetworks.len()),
+            "IMAGES" => count(self.own_images.len()),
+            metric if metric.ends_with("_TOTAL_GB") => {
+                let disks = self.disks.iter().filter(|(place, disk)| disk.metric == metric && here(&place.at));
+                disks.map(|(_, disk)| gigabytes(disk.size_gb)).sum()
             }
-        };
-        for (place, instance) in &self.instances {
-            if catalogue::region_of(&place.at) != region {
-                continue;
-            }
-            add("INSTANCES", 1.0);
-            if instance.powered {
-                for (metric, amount) in needs(instance) {
-                    add(metric, amount);
-                }
-            }
-        }
-        for (place, disk) in &self.disks {
-            if catalogue::region_of(&place.at) == region
-                && let Some(kind) = catalogue::disk_type(&place.at, &disk.disk_type)
-            {
-                add(kind.metric, gigabytes(disk.size_gb));
+            metric => {
+                let powered = self.instances.iter().filter(|(place, one)| one.powered && here(&place.at));
+                let needs = powered.flat_map(|(_, one)| &one.needs).filter(|(needed, _)| *needed == metric);
+                needs.map(|(_, amount)| amount).sum()
             }
         }
-        usage
     }
 
-    /// What is in use in all regions, by metric.
-    pub(super) fn project_usage(&self) -> BTreeMap<String, f64> {
-        let mut usage: BTreeMap<String, f64> = BTreeMap::new();
-        for instance in self.instances.values().filter(|instance| instance.powered) {
-            *usage.entry("CPUS_ALL_REGIONS".to_owned()).or_default() += f64::from(instance.machine.guest_cpus);
-            let gpus: u32 = instance.accelerators.iter().map(|(_, count)| count).sum();
-            *usage.entry("GPUS_ALL_REGIONS".to_owned()).or_default() += f64::from(gpus);
-        }
-        usage.insert("SNAPSHOTS".to_owned(), f64::from(u32::try_from(self.snapshots.len()).unwrap_or(u32::MAX)));
-        usage.insert("NETWORKS".to_owned(), f64::from(u32::try_from(self.networks.len()).unwrap_or(u32::MAX)));
-        usage
+    fn usages(&self, region: &str, quotas: &[catalogue::Quota]) -> BTreeMap<String, f64> {
+        quotas.iter().map(|quota| (quota.metric.to_owned(), self.usage(region, quota.metric))).collect()
     }
 
     /// Limits set by hand in a region (`global` for all), by metric.
@@ -132,32 +121,24 @@ impl World {
     }
 
     fn shortage(&self, region: &str, wanted: &[(&str, f64)]) -> Option<Shortage> {
-        let usage = self.region_usage(region);
-        let all = self.project_usage();
-        for (metric, amount) in wanted {
+        wanted.iter().find_map(|(metric, amount)| {
             let place = if metric.ends_with("_ALL_REGIONS") { "global" } else { region };
-            let used = if place == "global" { &all } else { &usage };
-            let used = used.get(*metric).copied().unwrap_or(0.0);
-            if let Some(limit) = self.limit(place, metric).filter(|limit| used + amount > *limit) {
-                return Some(Shortage { metric: (*metric).to_owned(), limit, place: place.to_owned() });
-            }
-        }
-        None
+            let limit = self.limit(place, metric)?;
+            (self.usage(place, metric) + amount > limit).then(|| Shortage {
+                metric: (*metric).to_owned(),
+                limit,
+                place: place.to_owned(),
+            })
+        })
     }
 
     fn instance_shortage(&self, place: &Place, instance: &Instance) -> Option<Shortage> {
-        let mut wanted = needs(instance);
-        wanted.push(("CPUS_ALL_REGIONS", f64::from(instance.machine.guest_cpus)));
-        let gpus: u32 = instance.accelerators.iter().map(|(_, count)| count).sum();
-        if gpus > 0 {
-            wanted.push(("GPUS_ALL_REGIONS", f64::from(gpus)));
-        }
-        // The instance itself counts already, if it is in the world.
+        let mut wanted = instance.needs.clone();
+        // The instance itself and its disks count already, if they are in the world.
         wanted.push(("INSTANCES", if self.instances.contains_key(place) { 0.0 } else { 1.0 }));
         for attachment in &instance.attachments {
-            let disk = attachment.disk.as_ref().and_then(|disk| self.disks.get(disk));
-            if let Some(kind) = disk.and_then(|disk| catalogue::disk_type(&place.at, &disk.disk_type)) {
-                wanted.push((kind.metric, 0.0));
+            if let Some(disk) = attachment.disk.as_ref().and_then(|disk| self.disks.get(disk)) {
+                wanted.push((disk.metric, 0.0));
             }
         }
         self.shortage(catalogue::region_of(&place.at), &wanted)
@@ -190,9 +171,8 @@ impl World {
 
     /// In the operation, for a disk that is counted already.
     pub(super) fn check_disk_quota(&self, place: &Place) -> Result<(), OperationFailure> {
-        let metric = self.disks.get(place).and_then(|disk| catalogue::disk_type(&place.at, &disk.disk_type));
-        let Some(kind) = metric else { return Ok(()) };
-        match self.shortage(catalogue::region_of(&place.at), &[(kind.metric, 0.0)]) {
+        let Some(metric) = self.disks.get(place).map(|disk| disk.metric) else { return Ok(()) };
+        match self.shortage(catalogue::region_of(&place.at), &[(metric, 0.0)]) {
             Some(shortage) => Err(shortage.failure()),
             None => Ok(()),
         }
@@ -209,13 +189,12 @@ impl World {
 
     /// Whether every rule of a zone that the shape falls under leaves room for one more.
     fn has_capacity(&self, zone: &str, instance: &Instance) -> bool {
-        let shape = shape(instance);
-        self.capacity.iter().filter(|((at, pattern), _)| at == zone && glob(pattern, &shape)).all(
+        self.capacity.iter().filter(|((at, pattern), _)| at == zone && glob(pattern, &instance.shape)).all(
             |((_, pattern), most)| {
                 let running = self
                     .instances
                     .iter()
-                    .filter(|(place, other)| place.at == zone && other.powered && glob(pattern, &self::shape(other)))
+                    .filter(|(place, other)| place.at == zone && other.powered && glob(pattern, &other.shape))
                     .count();
                 running < usize::try_from(*most).unwrap_or(usize::MAX)
             },
@@ -289,19 +268,19 @@ impl World {
 
     /// A region with its quotas as they are used now.
     pub(super) fn region_json(&self, region: &str) -> Option<serde_json::Value> {
-        catalogue::region_json(self.catalogue_links(), region, &self.region_usage(region), &self.limits_of(region))
+        let usage = self.usages(region, &catalogue::region_quotas());
+        catalogue::region_json(self.catalogue_links(), region, &usage, &self.limits_of(region))
     }
 
     pub(super) fn projects_get(&self) -> serde_json::Value {
-        let (usage, limits) = (self.project_usage(), self.limits_of("global"));
+        let usage = self.usages("global", &catalogue::project_quotas());
+        let limits = self.limits_of("global");
         catalogue::project_json(self.catalogue_links(), self.settings.project_number, &usage, &limits)
     }
 }
 
-/// What a capacity pattern is held against: `n1-standard-4`, or with GPUs `n1-standard-4+nvidia-tesla-t4:1`.
-fn shape(instance: &Instance) -> String {
-    let gpus = instance.accelerators.iter().map(|(kind, count)| format!("{kind}:{count}"));
-    [instance.machine.name.clone()].into_iter().chain(gpus).collect::<Vec<_>>().join("+")
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "disk sizes are far below 2^53")]

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::catalogue::{self, Links};
 use super::errors::Refusal;
-use super::listing::{Collection, Item, global, item};
+use super::listing::Collection;
+use super::pages::{Item, made, made_in_zone};
 use super::route::{Api, Call, Scope};
 use super::wire::{reference, text};
 use super::{Place, World};
@@ -32,38 +33,38 @@ impl World {
         found.ok_or_else(|| Refusal::not_found(&path))
     }
 
-    pub(super) fn catalogue_items(&self, collection: Collection, zone: &str) -> Vec<Item> {
+    pub(super) fn catalogue_items(&self, collection: Collection, zone: &str) -> Vec<Item<'_>> {
         let links = self.catalogue_links();
         match collection {
             Collection::MachineTypes => catalogue::machine_types(zone)
                 .iter()
-                .map(|found| item("zones", zone, &found.name, found.to_json(links)))
+                .map(|found| made_in_zone(zone, &found.name, found.to_json(links)))
                 .collect(),
             Collection::AcceleratorTypes => catalogue::accelerator_types(zone)
                 .iter()
-                .map(|found| item("zones", zone, found.name, found.to_json(links)))
+                .map(|found| made_in_zone(zone, found.name, found.to_json(links)))
                 .collect(),
             _ => catalogue::disk_types(zone)
                 .iter()
-                .map(|found| item("zones", zone, found.name, found.to_json(links)))
+                .map(|found| made_in_zone(zone, found.name, found.to_json(links)))
                 .collect(),
         }
     }
 
-    pub(super) fn place_items(&self, call: &Call, collection: Collection) -> Vec<Item> {
+    pub(super) fn place_items(&self, call: &Call, collection: Collection) -> Vec<Item<'_>> {
         let links = self.catalogue_links();
         match collection {
             Collection::Zones => catalogue::ZONES
                 .iter()
-                .filter_map(|zone| Some(global(zone, catalogue::zone_json(links, zone)?)))
+                .filter_map(|zone| Some(made(zone, catalogue::zone_json(links, zone)?)))
                 .collect(),
             Collection::Regions => {
-                catalogue::REGIONS.iter().filter_map(|region| Some(global(region, self.region_json(region)?))).collect()
+                catalogue::REGIONS.iter().filter_map(|region| Some(made(region, self.region_json(region)?))).collect()
             }
             _ if call.project == self.settings.project => {
-                self.own_images.iter().map(|(name, shown)| global(name, shown.clone())).collect()
+                self.own_images.iter().map(|(name, shown)| made(name, shown.clone())).collect()
             }
-            _ => catalogue::images(&call.project).map(|image| global(image.name, image.to_json(links))).collect(),
+            _ => catalogue::images(&call.project).map(|image| made(image.name, image.to_json(links))).collect(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::operations::OperationId;
 use super::route::{Api, Call, Scope, Sort};
 use super::schema::{self, Side};
 use super::wire::{Request, Response, text};
-use super::{World, catalogue};
+use super::{World, catalogue, members};
 
 /// Holds a request against the discovery document: a member or parameter that the API does not know, or one of another
 /// type, is refused as the real API's front end does.
@@ -22,6 +22,19 @@ fn check_form(request: &Request) -> Result<(), Refusal> {
         Some(violation) => {
             let message = format!("Invalid JSON payload received. '{}' {}.", violation.place, violation.message);
             Err(Refusal::new(400, "invalid", message))
+        }
+    }
+}
+
+/// The mask of a request; it names nothing that the answer cannot have.
+fn mask_of(call: &Call) -> Result<Option<Mask>, Refusal> {
+    let Some(text) = call.parameter("fields") else { return Ok(None) };
+    let mask = Mask::read(text)?;
+    match mask.paths().into_iter().find(|path| !members::in_answer(call.api, path)) {
+        None => Ok(Some(mask)),
+        Some(path) => {
+            let message = format!("Invalid field selection {}", path.join("/"));
+            Err(Refusal::new(400, "invalidParameter", message))
         }
     }
 }
@@ -45,7 +58,7 @@ impl World {
         call.check_parameters()?;
         check_form(request)?;
         self.check_project(&call)?;
-        let mask = call.parameter("fields").map(Mask::read).transpose()?;
+        let mask = mask_of(&call)?;
         let body = if call.api.sort() == Sort::Mutate {
             let id = self.mutate_once(&call)?;
             self.operation_json(id)
@@ -69,7 +82,7 @@ impl World {
             if call.api.sort() == Sort::Mutate {
                 return Err(Refusal::new(400, "badRequest", "Only reads can be peeked at."));
             }
-            let mask = call.parameter("fields").map(Mask::read).transpose()?;
+            let mask = mask_of(&call)?;
             let body = self.read(&call)?;
             Ok(mask.map_or(body.clone(), |mask| mask.cut(&body)))
         };

@@ -183,6 +183,7 @@ impl World {
             }
             Change::Scheduling { scheduling } => {
                 instance.shown.insert("scheduling".into(), scheduling.clone());
+                instance.work_out_needs();
             }
             Change::Labels { labels, fingerprint: given } => {
                 check_label_fingerprint(&instance.shown, given)?;

@@ -28,7 +28,9 @@ pub(super) enum Handle {
 }
 
 /// A kind of objects that a store holds.
-pub(super) trait Kind: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+pub(super) trait Kind:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
     /// Its name in logs and metrics.
     const NAME: &'static str;
     /// The label that an object must have to be of interest; none: all are.

@@ -75,7 +75,12 @@ impl Stores {
     }
 
     /// A volume of ours has the disk's name. A dynamic one is named by its claim, and when that is gone it names the claim.
-    pub(super) fn volume_of(&self, uid: &str, home: Option<&Home>, claim: &Seen<Arc<ClaimSeen>>) -> Seen<Arc<VolumeSeen>> {
+    pub(super) fn volume_of(
+        &self,
+        uid: &str,
+        home: Option<&Home>,
+        claim: &Seen<Arc<ClaimSeen>>,
+    ) -> Seen<Arc<VolumeSeen>> {
         match home {
             Some(home) if !home.record.claim => return self.named("", &home.record.disk),
             Some(_) | None => {}

@@ -129,7 +129,7 @@ impl<K: Kind> Store<K> {
 
     /// One object that does not decode, where there is any.
     pub(super) fn any_broken(&self) -> Option<&Broken> {
-        self.broken.iter().filter_map(|name| self.objects.get(name)?.as_ref().err()).next()
+        self.broken.iter().find_map(|name| self.objects.get(name)?.as_ref().err())
     }
 
     /// How many do not decode now, and how many were met since the start.
@@ -148,7 +148,13 @@ impl<K: Kind> Store<K> {
             Err(invalid) => {
                 self.broken_ever += 1;
                 let (namespace, object) = (&name.0, &name.1);
-                tracing::warn!(kind = K::NAME, namespace, name = object, error = invalid.error, "an object does not decode");
+                tracing::warn!(
+                    kind = K::NAME,
+                    namespace,
+                    name = object,
+                    error = invalid.error,
+                    "an object does not decode"
+                );
                 Err(Broken::new(invalid.error, &invalid.metadata))
             }
         };

@@ -88,7 +88,7 @@ impl Concerns for VolumeSeen {
             uids.extend(volume.claim.iter().filter_map(|(namespace, name)| claimant(stores, namespace, name)));
         }
         uids.extend(users_of_volume(stores, &change.name.1));
-        wake(stores, uids, change.first)
+        wake(stores, &uids, change.first)
     }
 }
 
@@ -96,7 +96,7 @@ impl Concerns for AttachmentSeen {
     fn calls(stores: &Stores, change: &Change<Self>) -> Vec<Call> {
         let volumes: BTreeSet<&String> = versions(change).map(|attachment| &attachment.volume).collect();
         let uids = volumes.into_iter().flat_map(|volume| users_of_volume(stores, volume)).collect();
-        wake(stores, uids, change.first)
+        wake(stores, &uids, change.first)
     }
 }
 
@@ -104,7 +104,7 @@ macro_rules! concern_their_notebook {
     ($($seen:ty),+) => {
         $(impl Concerns for $seen {
             fn calls(stores: &Stores, change: &Change<Self>) -> Vec<Call> {
-                wake(stores, uids(change), change.first)
+                wake(stores, &uids(change), change.first)
             }
         })+
     };
@@ -126,7 +126,7 @@ pub(super) fn key_of(stores: &Stores, uid: &str) -> Option<Key> {
     found.and_then(|(name, entry)| key(name, entry))
 }
 
-fn wake(stores: &Stores, uids: BTreeSet<String>, first: bool) -> Vec<Call> {
+fn wake(stores: &Stores, uids: &BTreeSet<String>, first: bool) -> Vec<Call> {
     let lane = if first { Lane::Sweep } else { Lane::Transition };
     uids.iter().filter_map(|uid| key_of(stores, uid)).map(|key| Call::Wake(key, lane)).collect()
 }
@@ -161,7 +161,9 @@ fn users_of_volume(stores: &Stores, volume: &str) -> BTreeSet<String> {
         uids.extend(Some(volume.notebook_uid.clone()).filter(|uid| !uid.is_empty()));
         uids.extend(volume.claim.iter().filter_map(|(namespace, name)| claimant(stores, namespace, name)));
     }
-    uids.extend(stores.claims.found_by(&handle).filter_map(|(_, claim)| Some(claim.as_ref().ok()?.notebook_uid.clone())));
+    uids.extend(
+        stores.claims.found_by(&handle).filter_map(|(_, claim)| Some(claim.as_ref().ok()?.notebook_uid.clone())),
+    );
     uids.extend(stores.notebooks.found_by(&handle).filter_map(|(name, entry)| Some(key(name, entry)?.uid)));
     uids
 }

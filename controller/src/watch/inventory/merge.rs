@@ -35,11 +35,7 @@ pub(super) fn merge(old: Option<&Inventory>, mut new: Inventory) -> Inventory {
     new
 }
 
-fn keep<T: Placed>(
-    old: &BTreeMap<String, Vec<T>>,
-    new: &mut BTreeMap<String, Vec<T>>,
-    unseen: impl Fn(&str) -> bool,
-) {
+fn keep<T: Placed>(old: &BTreeMap<String, Vec<T>>, new: &mut BTreeMap<String, Vec<T>>, unseen: impl Fn(&str) -> bool) {
     let place = |it: &T| {
         let (zone, name) = it.place();
         (zone.to_owned(), name.to_owned())

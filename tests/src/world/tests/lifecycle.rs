@@ -132,6 +132,41 @@ fn two_attach_one_disk_and_one_gets_it() {
 }
 
 #[test]
+fn a_disk_that_is_being_attached_is_not_deleted_under_it() {
+    let mut story = Story::new();
+    story.make_vm("a");
+    story.make_disk("home");
+    let attach = story.attach("a", "home");
+    let delete = story.send(Method::Delete, &format!("zones/{ZONE}/disks/home"), None).body;
+    let ends = [story.done(&attach), story.done(&delete)];
+    assert_eq!(ends.iter().filter(|one| one.get("error").is_some()).count(), 1, "one of the two: {ends:?}");
+    let attached = story.instance("a")["disks"].as_array().unwrap().len() == 2;
+    let there = story.send(Method::Get, &format!("zones/{ZONE}/disks/home"), None).status == 200;
+    assert_eq!(attached, there);
+}
+
+#[test]
+fn a_local_ssd_is_given_up_by_who_says_so() {
+    let mut story = Story::new();
+    let mut body = vm("a", "n1-standard-4", &settings(GuestRole::Serve, "1", true));
+    let local = json!({ "type": "SCRATCH", "initializeParams": { "diskType": super::disk_type("local-ssd") } });
+    body["disks"].as_array_mut().unwrap().push(local);
+    story.run(&format!("zones/{ZONE}/instances"), body);
+    let shown = story.instance("a");
+    assert_eq!(
+        (shown["disks"][1]["type"].as_str(), shown["disks"][1]["diskSizeGb"].as_str()),
+        (Some("SCRATCH"), Some("375"))
+    );
+    let stop = format!("zones/{ZONE}/instances/a/stop");
+    let refused = story.send(Method::Post, &stop, None);
+    assert!(refused.body["error"]["message"].as_str().unwrap().contains("discard-local-ssd"));
+    story.run(&format!("{stop}?discardLocalSsd=true"), json!({}));
+    let larger = json!({ "machineType": format!("zones/{ZONE}/machineTypes/n1-standard-8") });
+    let refused = story.send(Method::Post, &format!("zones/{ZONE}/instances/a/setMachineType"), Some(larger));
+    assert!(refused.body["error"]["message"].as_str().unwrap().contains("local SSD"));
+}
+
+#[test]
 fn the_cloud_takes_spot_machines_back() {
     let mut story = Story::new();
     let instances = format!("zones/{ZONE}/instances");

@@ -102,6 +102,17 @@ pub(super) fn inserts() -> Vec<Case> {
             "[nvidia-tesla-t4, e2-standard-4] features are not compatible for creating instance.",
         ),
         insert(
+            "a local SSD on E2",
+            with(
+                plain("new", "e2-standard-4"),
+                "/disks",
+                json!([n1()["disks"][0], { "type": "SCRATCH", "initializeParams": { "diskType": disk_type("local-ssd") } }]),
+            ),
+            400,
+            "badRequest",
+            "[local-ssd, e2-standard-4] features are not compatible for creating instance.",
+        ),
+        insert(
             "GPU with live migration",
             with(n1(), "/guestAccelerators", gpu("nvidia-tesla-t4", 1)),
             400,

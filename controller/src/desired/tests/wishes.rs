@@ -1,0 +1,164 @@
+//! The rest of what is wanted: power, requests, times, what is not acted on, and deletion.
+
+use std::sync::Arc;
+
+use rehost_api::labels;
+
+use super::{file, story, yaml};
+use crate::desired::{HomePolicy, Power, Requests, When};
+use crate::seen::Seen;
+
+#[test]
+fn whose_it_is() {
+    let mut story = story("{}");
+    let resolution = story.resolve();
+    let subject = &resolution.subject;
+    assert_eq!((subject.cluster.as_str(), subject.namespace.as_str()), ("cluster-1", "team-a"));
+    assert_eq!((subject.name.as_str(), subject.uid.as_str(), resolution.generation), ("taxi", "u-1", 3));
+    assert!(!resolution.finalizer && resolution.deletion.is_none());
+    story.notebook.metadata.finalizers = Some(vec!["other/one".into()]);
+    assert!(!story.resolve().finalizer);
+    story.notebook.metadata.finalizers = Some(vec!["other/one".into(), labels::FINALIZER.into()]);
+    assert!(story.resolve().finalizer);
+}
+
+#[test]
+fn the_samples_are_wanted_as_they_stand() {
+    for (path, text, disk_type) in [
+        ("config/samples/vm-notebook.yaml", "n1-standard-4", "pd-balanced"),
+        ("config/samples/pod-notebook.yaml", "2 cpu, 8Gi", "pd-balanced"),
+    ] {
+        let mut story = story("{}");
+        let sample = serde_json::from_value(yaml(&file("config/samples/class.yaml"))).expect("a class");
+        story.class = Seen::Present(Arc::new(sample));
+        story.notebook = serde_json::from_value(yaml(&file(path))).expect("a notebook");
+        let wish = story.wish();
+        assert_eq!((wish.host.shape.text().as_str(), wish.home.disk_type.as_str()), (text, disk_type), "{path}");
+        assert_eq!(wish.not_acted_on_yet, Vec::<String>::new(), "{path}");
+    }
+}
+
+#[test]
+fn power_and_requests() {
+    let mut story = story("{state: Stopped}");
+    let annotations = [(labels::WAKE, "1"), (labels::STOP, "2"), (labels::RESTART, "3"), ("other", "4")];
+    story.notebook.metadata.annotations =
+        Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    let wish = story.wish();
+    assert_eq!(wish.power, Power::Stopped);
+    let requests = Requests { wake: Some("1".into()), stop: Some("2".into()), restart: Some("3".into()) };
+    assert_eq!(wish.requests, requests);
+    let wish = super::story("{}").wish();
+    assert_eq!((wish.power, wish.requests), (Power::Running, Requests::default()));
+}
+
+#[test]
+fn changes_of_host() {
+    let given = "{defaults: {resize: {when: NextStop, how: InPlace, keepOld: 1h}}, stoppedHostKeep: 2d}";
+    for (spec, class, when, in_place, keep_old_s, keep_stopped_s) in [
+        ("{}", "{}", When::Now, false, 900, 604_800),
+        ("{}", given, When::NextStop, true, 3600, 172_800),
+        ("{resize: {when: Now, how: Handover, keepOld: 0s}}", given, When::Now, false, 0, 172_800),
+        ("{resize: {when: Idle}}", "{}", When::NextStop, false, 900, 604_800),
+        (
+            "{resize: {when: Window, window: {schedule: 0 2 * * *, duration: 2h}}}",
+            "{}",
+            When::NextStop,
+            false,
+            900,
+            604_800,
+        ),
+    ] {
+        let wish = story(spec).class(class).wish();
+        let got = (wish.when, wish.in_place, wish.keep_old_s, wish.keep_stopped_s);
+        assert_eq!(got, (when, in_place, keep_old_s, keep_stopped_s), "{spec}");
+    }
+    assert!(story("{}").wish().return_on_stockout);
+    assert!(!story("{resize: {onStockout: Wait}}").wish().return_on_stockout);
+}
+
+#[test]
+fn address_and_currency() {
+    let wish = story("{}").class("{access: {domain: notebooks.example.org}, prices: {currency: EUR}}").wish();
+    assert_eq!(wish.url.as_deref(), Some("https://taxi-team-a.notebooks.example.org"));
+    assert_eq!(wish.currency.as_deref(), Some("EUR"));
+    let wish = story("{}").wish();
+    assert_eq!((wish.url, wish.currency), (None, None));
+}
+
+#[test]
+fn every_field_that_is_not_acted_on_is_listed() {
+    for (spec, lines) in [
+        ("{}", &[][..]),
+        ("{host: {pod: {}}}", &[]),
+        ("{host: {vm: {shielded: {vtpm: true}}}, resize: {when: NextStop}, storage: {deletionPolicy: Delete}}", &[]),
+        ("{host: {vm: {onPreemption: Stop}}}", &["spec.host.vm.onPreemption"]),
+        (
+            "{fallbacks: [{vm: {maxRunDuration: 8h, reservation: r}}]}",
+            &["spec.fallbacks[0].vm.maxRunDuration", "spec.fallbacks[0].vm.reservation"],
+        ),
+        (
+            "{host: {vm: {shielded: {vtpm: false, integrityMonitoring: false}}}}",
+            &["spec.host.vm.shielded.vtpm", "spec.host.vm.shielded.integrityMonitoring"],
+        ),
+        ("{storage: {deletionPolicy: Snapshot}}", &["spec.storage.deletionPolicy: Snapshot keeps the disk"]),
+        ("{storage: {backups: {schedule: 0 3 * * *}}}", &["spec.storage.backups"]),
+        ("{buckets: [{path: data, name: team-a-data}]}", &["spec.buckets"]),
+        ("{source: {repository: 'https://github.com/org/x'}}", &["spec.source"]),
+        ("{resize: {when: Idle}}", &["spec.resize.when: Idle waits for the next stop"]),
+        ("{resize: {when: Window}}", &["spec.resize.when: Window waits for the next stop"]),
+        ("{idle: {after: 90m}}", &["spec.idle"]),
+        ("{schedule: {stop: 0 20 * * 1-5}}", &["spec.schedule"]),
+        ("{lifetime: {after: 4h}}", &["spec.lifetime"]),
+    ] {
+        let listed = story(spec).wish().not_acted_on_yet;
+        assert_eq!(listed.len(), lines.len(), "{spec}: {listed:?}");
+        for (listed, line) in listed.iter().zip(lines) {
+            assert!(listed.starts_with(line), "{spec}: {listed}");
+        }
+    }
+}
+
+#[test]
+fn what_the_class_gives_is_listed_as_its_own() {
+    let class = "{defaults: {idle: {after: 90m}, lifetime: {after: 4h}, backups: {schedule: 0 3 * * *},
+        deletionPolicy: Snapshot, resize: {when: Idle}}}";
+    let listed = story("{}").class(class).wish().not_acted_on_yet;
+    assert_eq!(listed.len(), 5, "{listed:?}");
+    assert!(listed.iter().all(|line| line.contains("(of class default)")), "{listed:?}");
+    let own = "{idle: {after: 1h}, lifetime: {after: 1h}, resize: {when: Now}, storage: {deletionPolicy: Retain}}";
+    let listed = story(own).class(class).wish().not_acted_on_yet;
+    assert_eq!(listed.iter().filter(|line| line.contains("(of class default)")).count(), 1, "{listed:?}");
+}
+
+#[test]
+fn the_type_of_a_claim_is_its_storage_classes() {
+    let claim = story("{host: {pod: {}}, storage: {type: pd-ssd}}").class("{pods: {homes: Claim}}").home(|home| {
+        home.claim = true;
+        home.disk_type = String::new();
+    });
+    let wish = claim.wish();
+    assert!(wish.not_acted_on_yet[0].starts_with("spec.storage.type"), "{:?}", wish.not_acted_on_yet);
+    assert_eq!(wish.home.disk_type, "");
+}
+
+#[test]
+fn deletion_goes_by_policy_even_without_a_class() {
+    let since = "2026-01-01T00:00:00Z".parse().expect("a time");
+    for (spec, class, policy) in [
+        ("{}", Some("{}"), HomePolicy::Retain),
+        ("{}", Some("{defaults: {deletionPolicy: Delete}}"), HomePolicy::Delete),
+        ("{storage: {deletionPolicy: Retain}}", Some("{defaults: {deletionPolicy: Delete}}"), HomePolicy::Retain),
+        ("{storage: {deletionPolicy: Snapshot}}", Some("{}"), HomePolicy::Retain),
+        ("{}", Some("{defaults: {deletionPolicy: Snapshot}}"), HomePolicy::Retain),
+        ("{storage: {deletionPolicy: Delete}}", None, HomePolicy::Delete),
+        ("{}", None, HomePolicy::Retain),
+    ] {
+        let mut story = story(spec);
+        story.class = class.map_or(Seen::Unknown("503".into()), super::class);
+        story.notebook.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(since));
+        let deletion = story.resolve().deletion.expect("a deletion");
+        assert_eq!((deletion.since, deletion.policy), (since, policy), "{spec} {class:?}");
+        assert!(story.needs().is_empty());
+    }
+}
