@@ -91,38 +91,49 @@ impl<'a> Story<'a> {
         expect.definitions(&mut self.checks).await?;
 
         self.create().await?;
-        expect.created(&mut self.checks, &self.hero()?, &self.neighbour()?).await?;
+        let (hero, neighbour) = (self.hero()?, self.neighbour()?);
+        expect.created(&mut self.checks, &hero, &neighbour).await?;
 
-        self.raise_machine_type().await?;
-        expect.machine_type_raised(&mut self.checks, &self.hero()?, self.last()).await;
+        let step = self.raise_machine_type().await?;
+        let hero = self.hero()?;
+        expect.machine_type_raised(&mut self.checks, &hero, &step).await;
 
-        self.meet_stockout().await?;
-        expect.stockout(&mut self.checks, &self.hero()?, self.last()).await?;
+        let step = self.meet_stockout().await?;
+        let hero = self.hero()?;
+        expect.stockout(&mut self.checks, &hero, &step).await?;
 
-        self.get_gpu().await?;
-        expect.gpu_added(&mut self.checks, &self.hero()?, self.last()).await;
+        let step = self.get_gpu().await?;
+        let hero = self.hero()?;
+        expect.gpu_added(&mut self.checks, &hero, &step).await;
 
-        self.move_into_pod().await?;
-        expect.in_a_pod(&mut self.checks, &self.hero()?, self.last()).await;
+        let step = self.move_into_pod().await?;
+        let hero = self.hero()?;
+        expect.in_a_pod(&mut self.checks, &hero, &step).await;
 
-        self.raise_cpu().await?;
-        expect.cpu_raised(&mut self.checks, &self.hero()?, self.last()).await;
+        let step = self.raise_cpu().await?;
+        let hero = self.hero()?;
+        expect.cpu_raised(&mut self.checks, &hero, &step).await;
 
-        self.move_back().await?;
-        expect.moved_back(&mut self.checks, &self.hero()?, self.last()).await;
+        let step = self.move_back().await?;
+        let hero = self.hero()?;
+        expect.moved_back(&mut self.checks, &hero, &step).await;
 
         self.change_in_place().await?;
-        expect.changed_in_place(&mut self.checks, &self.hero()?, &self.steps).await;
+        let hero = self.hero()?;
+        expect.changed_in_place(&mut self.checks, &hero, &self.steps).await;
 
         self.stop().await?;
-        expect.stopped(&mut self.checks, &self.hero()?).await;
+        let hero = self.hero()?;
+        expect.stopped(&mut self.checks, &hero).await;
 
         self.delete().await?;
         expect.deleted(&mut self.checks, self.board.get(NAMESPACE, HERO).is_none()).await;
         self.come_back().await?;
-        expect.kept_disk_named(&mut self.checks, &self.hero()?);
+        let hero = self.hero()?;
+        expect.kept_disk_named(&mut self.checks, &hero);
         self.go_again().await?;
-        expect.throughout(&mut self.checks, &self.neighbour()?).await;
+        let neighbour = self.neighbour()?;
+        expect.throughout(&mut self.checks, &neighbour).await;
         Ok(())
     }
 
@@ -134,12 +145,12 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn raise_machine_type(&mut self) -> Result<(), StoryError> {
+    async fn raise_machine_type(&mut self) -> Result<Step, StoryError> {
         let edit = Edit::Spec(json!({"host": {"vm": {"machineType": "n1-standard-8"}}}));
         self.step("machine type raised", &edit, |notebook| runs_as(notebook, "n1-standard-8")).await
     }
 
-    async fn meet_stockout(&mut self) -> Result<(), StoryError> {
+    async fn meet_stockout(&mut self) -> Result<Step, StoryError> {
         self.screen.say("    (the zone has no such GPU left)");
         self.stand.cloud.capacity(ZONE, GPU_SHAPES, Some(0));
         let edit = Edit::Spec(json!({"host": {"vm": {"gpu": {"type": "nvidia-tesla-t4", "count": 1}}}}));
@@ -152,35 +163,35 @@ impl<'a> Story<'a> {
         self.step("GPU out of stock, serves on", &edit, short).await
     }
 
-    async fn get_gpu(&mut self) -> Result<(), StoryError> {
+    async fn get_gpu(&mut self) -> Result<Step, StoryError> {
         self.screen.say("    (the zone has such GPUs again)");
         self.stand.cloud.capacity(ZONE, GPU_SHAPES, None);
         let edit = Edit::Annotation("rehost.dev/wake=now");
         self.step("GPU added", &edit, |notebook| runs_as(notebook, "n1-standard-8 + 1 nvidia-tesla-t4")).await
     }
 
-    async fn move_into_pod(&mut self) -> Result<(), StoryError> {
+    async fn move_into_pod(&mut self) -> Result<Step, StoryError> {
         let pod = json!({"resources": {"cpu": "2", "memory": "8Gi"}});
         let edit = Edit::Spec(json!({"host": {"vm": null, "pod": pod}}));
         self.step("moved into a pod", &edit, |notebook| runs_as(notebook, "2 cpu, 8Gi")).await
     }
 
-    async fn raise_cpu(&mut self) -> Result<(), StoryError> {
+    async fn raise_cpu(&mut self) -> Result<Step, StoryError> {
         let edit = Edit::Spec(json!({"host": {"pod": {"resources": {"cpu": "3"}}}}));
         self.step("cpu raised live", &edit, |notebook| runs_as(notebook, "3 cpu, 8Gi")).await
     }
 
-    async fn move_back(&mut self) -> Result<(), StoryError> {
+    async fn move_back(&mut self) -> Result<Step, StoryError> {
         let edit = Edit::Spec(json!({"host": {"pod": null, "vm": {"machineType": "n1-standard-4"}}}));
         self.step("moved back", &edit, |notebook| runs_as(notebook, "n1-standard-4")).await
     }
 
-    async fn change_in_place(&mut self) -> Result<(), StoryError> {
+    async fn change_in_place(&mut self) -> Result<Step, StoryError> {
         let edit = Edit::Spec(json!({"host": {"vm": {"machineType": "n1-standard-8"}}, "resize": {"how": "InPlace"}}));
         self.step("the same in place", &edit, |notebook| runs_as(notebook, "n1-standard-8")).await
     }
 
-    async fn stop(&mut self) -> Result<(), StoryError> {
+    async fn stop(&mut self) -> Result<Step, StoryError> {
         let edit = Edit::Spec(json!({"state": "Stopped"}));
         let stopped = |notebook: Option<&Notebook>| {
             notebook.is_some_and(|notebook| board::is_ready(notebook) && board::says(notebook, "Serving") == "False")
@@ -188,7 +199,7 @@ impl<'a> Story<'a> {
         self.step("stopped", &edit, stopped).await
     }
 
-    async fn delete(&mut self) -> Result<(), StoryError> {
+    async fn delete(&mut self) -> Result<Step, StoryError> {
         self.step("deleted, disk retained", &Edit::Delete, |notebook| notebook.is_none()).await
     }
 
@@ -213,7 +224,7 @@ impl<'a> Story<'a> {
         title: &str,
         edit: &Edit<'_>,
         done: impl Fn(Option<&Notebook>) -> bool,
-    ) -> Result<(), StoryError> {
+    ) -> Result<Step, StoryError> {
         let command = shown(edit);
         self.screen.say(&format!("\n{title}\n    $ {command}"));
         let edited = self.stand.clock.now();
@@ -228,8 +239,8 @@ impl<'a> Story<'a> {
             seconds(step.unready_longest_s),
             step.disk_id,
         ));
-        self.steps.push(step);
-        Ok(())
+        self.steps.push(step.clone());
+        Ok(step)
     }
 
     async fn make(&self, edit: &Edit<'_>) -> Result<(), StoryError> {
@@ -326,10 +337,6 @@ impl<'a> Story<'a> {
         self.board.get(NAMESPACE, name).ok_or_else(|| TooLate::gone(name).into())
     }
 
-    fn last(&self) -> &Step {
-        // A step is pushed before anything is expected of it.
-        &self.steps[self.steps.len() - 1]
-    }
 }
 
 /// The part of a disk's or machine's name that stands for the notebook: `rehost-0123456789abcdef-`.

@@ -24,10 +24,11 @@ impl Expect {
     /// Before there is any notebook.
     pub async fn definitions(&mut self, checks: &mut Checks) -> Result<(), CommandError> {
         let explained = self.kubectl.output(&["explain", "nb.spec.host"]).await?;
-        let parts = ["exactly one of `vm` and `pod`", "the new host is obtained and", "vm\t", "pod\t"];
-        checks.says("kubectl explain nb.spec.host says in words what a host is", &explained, &parts);
-        let explained = self.kubectl.output(&["explain", "nb.status.transition.step"]).await?;
-        checks.says("kubectl explain knows the steps of a change", &explained, &["LetGo", "The disk is detached and attached"]);
+        let parts = ["exactly one of `vm` and `pod`", "the new host is obtained and booted while the old one still serves", "vm <", "pod <"];
+        checks.says("kubectl explain nb.spec.host says in words what a host is", &one_line(&explained), &parts);
+        let explained = self.kubectl.output(&["explain", "nb.status.transition"]).await?;
+        let parts = ["The change that is under way", "before the first call", "How far it has come"];
+        checks.says("kubectl explain knows what a change under way is", &one_line(&explained), &parts);
         let refusal = self.kubectl.run_with_input(&["apply", "-f", "-"], TWO_HOSTS).await?;
         let refused = !refusal.status.success();
         let says = refusal.stderr.contains("vm and pod both") && refusal.stderr.contains("exactly one");
@@ -132,6 +133,11 @@ impl Expect {
         checks.same("created: what is on the disk has that id", &found, &Some(content_id));
         self.first.content_hash_records = content.map_or(0, |content| content.records);
     }
+}
+
+/// A text without its line ends and indents.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The part of a machine's name that all names of its notebook share.
