@@ -17,6 +17,7 @@ mod unacted;
 mod words;
 
 use jiff::Timestamp;
+use rehost_api::class::Prices;
 use rehost_api::conditions::Reason;
 use rehost_api::shape::HostShape;
 
@@ -103,8 +104,8 @@ pub struct Desired {
     pub keep_stopped_s: i64,
     /// The address for people.
     pub url: Option<String>,
-    /// The price of an hour on the wished host, where the class has prices.
-    pub currency: Option<String>,
+    /// What an hour costs, where the class says so.
+    pub prices: Option<Prices>,
     /// Valid fields that this version does not act on yet.
     pub not_acted_on_yet: Vec<String>,
 }

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod process;
 pub mod reconcile;
 pub mod run;
 pub mod seen;

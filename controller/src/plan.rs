@@ -144,6 +144,10 @@ impl<'a> Planner<'a> {
                 Err(refusal) => self.refused(refusal),
             }
         }
+        if self.memory.transition.is_some() && self.wake_at.is_none() {
+            // Whatever is waited for has its own way to wake us; should that fail, this does.
+            self.look_again_in(bounds::POLL_SLOW_S);
+        }
         self.retire_former();
         self.sweep_pods();
         self.expose();

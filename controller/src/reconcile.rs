@@ -2,11 +2,13 @@
 
 mod publish;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::{Api, Client};
 use rehost_api::Notebook;
+use rehost_api::status::NotebookStatus;
 
 use crate::clock::SharedClock;
 use crate::desired::{self, Facts, Resolution};
@@ -45,7 +47,12 @@ pub struct Reconciler {
     pub client: Client,
     /// The time.
     pub clock: SharedClock,
+    /// Told of every status that was stored: what it was before, and what it is.
+    pub on_status: OnStatus,
 }
+
+/// Told of every status that was stored: what it was before, and what it is.
+pub type OnStatus = Arc<dyn Fn(&NotebookStatus, &NotebookStatus) + Send + Sync>;
 
 /// When to look again.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +96,7 @@ impl Reconciler {
             let project = resolution.wish.as_ref().ok().map(|desired| desired.home.project.clone());
             let observed = self.observer.afresh(&notebook, &resolution.subject, project.as_deref()).await;
             let plan = plan::plan(&resolution, &observed, self.clock.now());
+            record_span(&plan);
             let records = plan.memory != Memory::of(&observed.previous);
             let version = notebook.metadata.resource_version.as_deref();
             let outcome = self.executor.execute(&resolution.subject, &plan.actions, version).await;
@@ -97,7 +105,12 @@ impl Reconciler {
             }
             let status = status::status(&resolution, &observed, &plan, self.clock.now());
             match self.publish(&notebook, status).await {
-                Ok(stored) => notebook = stored,
+                Ok(stored) => {
+                    if let Some(stored) = &stored.status {
+                        (self.on_status)(&observed.previous, stored);
+                    }
+                    notebook = stored;
+                }
                 Err(PublishError::Gone) => return Next::WhenWoken,
                 Err(PublishError::Overtaken) => return Next::At(self.clock.now()),
                 Err(PublishError::Failed(words)) => return Next::AfterFailure(words),
@@ -107,10 +120,18 @@ impl Reconciler {
                 return Next::AfterFailure(outcome.failures.join("; "));
             }
             if !records {
+                self.forget_operations(&resolution.subject.uid, &plan);
                 return self.next(&plan);
             }
         }
         Next::At(self.clock.now())
+    }
+
+    /// What is known of operations is needed only as long as a change, or the former host, is judged by it.
+    fn forget_operations(&self, uid: &str, plan: &Plan) {
+        if plan.memory.transition.is_none() && plan.memory.former.is_none() {
+            self.executor.operations.forget(uid, &BTreeSet::new());
+        }
     }
 
     fn next(&self, plan: &Plan) -> Next {
@@ -140,4 +161,13 @@ impl Reconciler {
 /// Whether a plan from caches leaves nothing to do and nothing in doubt.
 fn is_calm(plan: &Plan, observed: &Observed) -> bool {
     plan.is_quiet(observed) && !matches!(plan.situation, Situation::Unclear(_) | Situation::Changing { .. } | Situation::Deleting(_))
+}
+
+/// The span of this look says which change and which step it is about.
+fn record_span(plan: &Plan) {
+    if let Some(transition) = &plan.memory.transition {
+        let span = tracing::Span::current();
+        span.record("transition", transition.id.as_str());
+        span.record("step", tracing::field::debug(transition.step));
+    }
 }

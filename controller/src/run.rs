@@ -14,7 +14,7 @@ use crate::gce::Gce;
 use crate::gce::catalogue::Catalogue;
 use crate::gce::operations::Operations;
 use crate::observe::{Observer, Sources};
-use crate::reconcile::{Next, Reconciler};
+use crate::reconcile::{Next, OnStatus, Reconciler};
 use crate::watch::caches::{Caches, run_watches};
 use crate::watch::inventory::{Inventories, run_sweeps};
 use crate::watch::queue::{Key, Lane, Queue, QueueSettings, Ticket};
@@ -41,6 +41,28 @@ pub struct Wiring {
     pub on_call: OnCall,
     /// Told of every look: how it ended, and how many seconds it took.
     pub on_reconcile: OnReconcile,
+    /// Told of every status that was stored.
+    pub on_status: OnStatus,
+}
+
+impl Wiring {
+    /// An operator that always may act, and that nobody listens to: for one that is run by a test.
+    #[must_use]
+    pub fn alone(cluster: &str, client: Client, gce: Gce, clock: SharedClock, sweep_interval_s: u64) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            identity: "alone".to_owned(),
+            client,
+            gce,
+            clock,
+            concurrency: 32,
+            sweep_interval_s,
+            may_act: Arc::new(|| true),
+            on_call: Arc::new(|_, _| {}),
+            on_reconcile: Arc::new(|_, _| {}),
+            on_status: Arc::new(|_, _| {}),
+        }
+    }
 }
 
 /// Told of every look: how it ended, and how many seconds it took.
@@ -71,7 +93,7 @@ impl Operator {
     /// Puts the parts together; nothing runs yet.
     #[must_use]
     pub fn new(wiring: Wiring) -> Self {
-        let Wiring { cluster, identity, client, gce, clock, concurrency, sweep_interval_s, may_act, on_call, on_reconcile } =
+        let Wiring { cluster, identity, client, gce, clock, concurrency, sweep_interval_s, may_act, on_call, on_reconcile, on_status } =
             wiring;
         let caches = Arc::new(Caches::new());
         let queue = Arc::new(Queue::new(clock.clone(), QueueSettings { concurrency, ..QueueSettings::default() }));
@@ -101,6 +123,7 @@ impl Operator {
             executor,
             client: client.clone(),
             clock: clock.clone(),
+            on_status,
         };
         Self {
             caches,
@@ -148,7 +171,12 @@ impl Operator {
             let ticket = self.queue.next().await;
             while looks.try_join_next().is_some() {}
             let operator = self.clone();
-            let span = tracing::info_span!("reconcile", notebook = %format!("{}/{}", ticket.key.namespace, ticket.key.name));
+            let span = tracing::info_span!(
+                "reconcile",
+                notebook = %ticket.key,
+                transition = tracing::field::Empty,
+                step = tracing::field::Empty,
+            );
             looks.spawn(async move { operator.look(ticket).await }.instrument(span));
         }
     }

@@ -3,6 +3,8 @@
 pub mod control_plane;
 pub mod kube;
 pub mod manifests;
+pub mod oracles;
 pub mod quickstart;
+pub mod sim;
 pub mod stand;
 pub mod world;

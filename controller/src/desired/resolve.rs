@@ -96,7 +96,7 @@ fn wish(
         keep_old_s: times.keep_old_s,
         keep_stopped_s: times.keep_stopped_s,
         url: url(notebook, &class),
-        currency: class.spec.prices.as_ref().map(|prices| prices.currency.clone()),
+        prices: class.spec.prices.clone(),
         not_acted_on_yet: unacted::lines(notebook, &class, &hosts),
     })
 }

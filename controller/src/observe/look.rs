@@ -10,12 +10,13 @@ use rehost_api::Notebook;
 use rehost_api::guest::GuestReport;
 use rehost_api::labels;
 use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition};
+use uuid::Uuid;
 
 use super::Observed;
 use crate::desired::Subject;
 use crate::gce::inventory::Inventory;
-use crate::gce::model::{Disk, Instance};
-use crate::gce::operations::Operations;
+use crate::gce::model::{Disk, Instance, InstanceStatus};
+use crate::gce::operations::{OperationState, Operations};
 use crate::gce::{Gce, Place};
 use crate::seen::Seen;
 use crate::watch::caches::Caches;
@@ -98,6 +99,9 @@ impl Observer {
         let operations = self.sources.operations.for_notebook(&subject.uid);
         let project = project.or_else(|| previous.home.as_ref().map(|home| home.project.as_str()));
         let inventory = project.and_then(|project| self.sources.inventories.of(project));
+        if let Some(observed) = self.still_silent(&previous, subject, &operations).await {
+            return observed;
+        }
         let places = places(&previous, subject, project, inventory.as_deref());
         let (instances, home, pods, (claim, volume)) = futures::join!(
             self.instances(&places),
@@ -123,6 +127,48 @@ impl Observer {
             attachments: owned.attachments,
             previous,
         }
+    }
+
+    /// While a guest boots there is one question worth a request: has it spoken? Until it has, nothing else is read, and what is not
+    /// read is unknown. The sweeps see whether its machine still runs.
+    async fn still_silent(
+        &self,
+        previous: &NotebookStatus,
+        subject: &Subject,
+        operations: &BTreeMap<Uuid, OperationState>,
+    ) -> Option<Observed> {
+        let transition = previous.transition.as_ref()?;
+        let host = match transition.step {
+            Step::Obtain | Step::Prove => transition.to.as_ref(),
+            Step::ProveBack => transition.from.as_ref(),
+            _ => None,
+        }?;
+        let running = matches!(self.cached_instance(&subject.uid, host).present(), Some(it) if it.status == InstanceStatus::Running);
+        if host.kind != HostKind::Vm || !running || has_ended_badly(operations) {
+            return None;
+        }
+        let report = self.sources.gce.guest_report(&Place::new(&host.project, &host.zone), &host.name).await;
+        if report.present().is_some_and(|report| is_news(report, host, transition)) {
+            return None;
+        }
+        let owned = self.sources.caches.objects_of(&subject.uid);
+        let unread = || "not read while the guest boots".to_owned();
+        Some(Observed {
+            fresh: true,
+            operations: operations.clone(),
+            instances: hosts(previous).map(|host| (host.name.clone(), Seen::Unknown(unread()))).collect(),
+            reports: BTreeMap::from([(host.name.clone(), report)]),
+            home: Seen::Unknown(unread()),
+            own_disks: Vec::new(),
+            kept_disks: Vec::new(),
+            pods: owned.pods,
+            service: owned.service,
+            slice: owned.slice,
+            volume: owned.volume,
+            claim: owned.claim,
+            attachments: owned.attachments,
+            previous: previous.clone(),
+        })
     }
 
     async fn instances(&self, places: &BTreeMap<String, Place>) -> BTreeMap<String, Seen<Instance>> {
@@ -177,6 +223,17 @@ impl Observer {
         };
         (claim, volume)
     }
+}
+
+/// Whether a report speaks of the present transition, or of a boot that is new to us.
+fn is_news(report: &GuestReport, host: &HostRecord, transition: &Transition) -> bool {
+    let of_this_change = report.nonce.strip_prefix(transition.id.as_str()).is_some_and(|rest| rest.starts_with('-'));
+    let of_this_boot = report.nonce == host.nonce && host.boot_id.as_ref() != Some(&report.boot_id);
+    of_this_change || of_this_boot
+}
+
+fn has_ended_badly(operations: &BTreeMap<Uuid, OperationState>) -> bool {
+    operations.values().any(|operation| matches!(operation, OperationState::Failed(..)))
 }
 
 fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {

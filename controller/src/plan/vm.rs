@@ -7,7 +7,7 @@ use rehost_api::conditions::Reason;
 use rehost_api::guest::{GuestHome, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT};
 use rehost_api::labels;
 use rehost_api::shape::{HostShape, Provisioning, VmShape};
-use rehost_api::status::HostRecord;
+use rehost_api::status::{HostRecord, TransitionKind};
 
 use super::bounds::{LET_GO_S, POLL_S, POLL_URGENT_S};
 use super::{Failure, Planner, Progress, Weight};
@@ -175,7 +175,8 @@ impl Planner<'_> {
 
     /// The VM serves the right content, by its own word in this boot and to these settings.
     pub(super) fn vm_serving(&mut self, host: &HostRecord) -> Progress {
-        self.look_again_in(POLL_URGENT_S);
+        let handover = self.memory.transition.as_ref().is_some_and(|it| it.kind == TransitionKind::Handover);
+        self.look_again_in(if handover { POLL_URGENT_S } else { POLL_S });
         self.waiting_for(format!("{} mounts the home and starts Jupyter", host.shape));
         let Some(report) = self.current_report(host, &host.nonce) else { return Progress::Busy };
         let expected = self.memory.home.as_ref().map(|home| home.content_id.clone());

@@ -149,6 +149,13 @@ impl World {
         self.system_operation(&place, kind, "instances.stop", effect);
     }
 
+    /// The cloud writes down on which of its machines an instance is: something that changes by itself and concerns nobody.
+    pub fn resource_status_note(&mut self, zone: &str, instance: &str, physical_host: &str) {
+        if let Some(instance) = self.instances.get_mut(&Place::new(zone, instance)) {
+            instance.shown.insert("resourceStatus".to_owned(), json!({ "physicalHost": physical_host }));
+        }
+    }
+
     fn is_running(&self, place: &Place) -> bool {
         let there = self.instances.get(place);
         there.is_some_and(|instance| instance.status == InstanceStatus::Running && instance.busy.is_none())

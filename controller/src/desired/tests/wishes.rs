@@ -44,12 +44,12 @@ fn power_and_requests() {
     let annotations = [(labels::WAKE, "1"), (labels::STOP, "2"), (labels::RESTART, "3"), ("other", "4")];
     story.notebook.metadata.annotations =
         Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
-    let wish = story.wish();
-    assert_eq!(wish.power, Power::Stopped);
+    let resolution = story.resolve();
+    assert_eq!(resolution.power, Power::Stopped);
     let requests = Requests { wake: Some("1".into()), stop: Some("2".into()), restart: Some("3".into()) };
-    assert_eq!(wish.requests, requests);
-    let wish = super::story("{}").wish();
-    assert_eq!((wish.power, wish.requests), (Power::Running, Requests::default()));
+    assert_eq!(resolution.requests, requests);
+    let resolution = super::story("{}").resolve();
+    assert_eq!((resolution.power, resolution.requests), (Power::Running, Requests::default()));
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn changes_of_host() {
 fn address_and_currency() {
     let wish = story("{}").class("{access: {domain: notebooks.example.org}, prices: {currency: EUR}}").wish();
     assert_eq!(wish.url.as_deref(), Some("https://taxi-team-a.notebooks.example.org"));
-    assert_eq!(wish.currency.as_deref(), Some("EUR"));
+    assert_eq!(wish.prices.map(|prices| prices.currency).as_deref(), Some("EUR"));
     let wish = story("{}").wish();
-    assert_eq!((wish.url, wish.currency), (None, None));
+    assert_eq!((wish.url, wish.prices), (None, None));
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Stage {
             keep_old_s: 900,
             keep_stopped_s: 7 * 86_400,
             url: None,
-            currency: None,
+            prices: None,
             not_acted_on_yet: Vec::new(),
         };
         let mut stage = Self {

@@ -1,0 +1,17 @@
+//! `rehost`: the operator.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rehost::settings::Settings;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match rehost::process::run(Settings::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rehost: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! (b) At rest, everything in the cloud is on record.
+
+use std::collections::BTreeMap;
+
+use rehost_api::labels;
+use rehost_api::status::HostKind;
+use serde_json::Value;
+
+use super::Oracle;
+use crate::sim::scene::{NotebookScene, Scene};
+use crate::world::World;
+
+/// Oracle (b).
+#[derive(Debug, Default)]
+pub struct Accounts {
+    /// Notebooks that were there once, with their spec as it was last seen.
+    known: BTreeMap<String, Value>,
+}
+
+impl Oracle for Accounts {
+    fn name(&self) -> &'static str {
+        "accounts"
+    }
+
+    fn sentence(&self) -> &'static str {
+        "At rest there is no VM or disk of a living or properly deleted notebook that its record does not account for."
+    }
+
+    fn step(&mut self, scene: &Scene) -> Vec<String> {
+        for notebook in &scene.cluster.notebooks {
+            self.known.insert(notebook.uid.clone(), notebook.spec.clone());
+        }
+        Vec::new()
+    }
+
+    fn rest(&mut self, scene: &Scene, _world: &World) -> Vec<String> {
+        let mut found = Vec::new();
+        for (uid, spec) in &self.known {
+            match scene.cluster.notebook(uid) {
+                Some(notebook) => found.extend(unrecorded(scene, notebook)),
+                None => found.extend(left_over(scene, uid, spec)),
+            }
+        }
+        found
+    }
+}
+
+fn unrecorded(scene: &Scene, notebook: &NotebookScene) -> Vec<String> {
+    let mut found = Vec::new();
+    for (place, _) in scene.vms_of(&notebook.uid) {
+        if !notebook.names_host(HostKind::Vm, &place.name) {
+            found.push(format!("the VM {} is on no record of {}", place.name, notebook.name));
+        }
+    }
+    let home = notebook.status.home.as_ref();
+    for (place, _) in scene.disks_of(&notebook.uid) {
+        let is_home = home.is_some_and(|home| home.disk == place.name && home.zone == place.at);
+        // A boot disk has its machine's name, and goes with it.
+        let boots = scene.vms.contains_key(place);
+        if !is_home && !boots {
+            found.push(format!("the disk {} is on no record of {}", place.name, notebook.name));
+        }
+    }
+    for pod in scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == notebook.uid) {
+        if !notebook.names_host(HostKind::Pod, &pod.name) {
+            found.push(format!("the pod {} is on no record of {}", pod.name, notebook.name));
+        }
+    }
+    found
+}
+
+fn left_over(scene: &Scene, uid: &str, spec: &Value) -> Vec<String> {
+    let mut found: Vec<String> =
+        scene.vms_of(uid).map(|(place, _)| format!("the VM {} outlived its notebook", place.name)).collect();
+    let kept = spec["storage"]["deletionPolicy"].as_str() != Some("Delete");
+    for (place, disk) in scene.disks_of(uid) {
+        let role = disk.labels.get(labels::GCE_ROLE).map(String::as_str);
+        if !kept || role != Some("kept") {
+            let role = role.unwrap_or("no role");
+            found.push(format!("the disk {} ({role}) outlived its notebook", place.name));
+        }
+    }
+    let objects = scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == uid).map(|pod| &pod.name);
+    let volumes = scene.cluster.volumes.iter().filter(|volume| volume.notebook_uid == uid).map(|volume| &volume.name);
+    let claims = scene.cluster.claims.iter().filter(|claim| claim.notebook_uid == uid).map(|claim| &claim.name);
+    found.extend(objects.chain(volumes).chain(claims).map(|name| format!("{name} outlived its notebook")));
+    found
+}

@@ -1,0 +1,64 @@
+//! (d) The home's content survives every change.
+
+use std::collections::BTreeMap;
+
+use super::Oracle;
+use crate::sim::scene::Scene;
+
+/// Oracle (d).
+#[derive(Debug, Default)]
+pub struct Content {
+    /// By notebook: the disk's numeric id, how many records it had, and their hash.
+    seen: BTreeMap<String, (u64, u64, String)>,
+    /// Losses that the world itself is to blame for: a host that failed, power that was cut by somebody else.
+    excused: u64,
+}
+
+impl Content {
+    /// So many records were lost by nobody's decision of ours.
+    pub fn excuse(&mut self, records: u64) {
+        self.excused += records;
+    }
+}
+
+impl Oracle for Content {
+    fn name(&self) -> &'static str {
+        "content"
+    }
+
+    fn sentence(&self) -> &'static str {
+        "The home disk's id and the content on it never change across a change of host: nothing that a guest wrote is lost."
+    }
+
+    fn step(&mut self, scene: &Scene) -> Vec<String> {
+        let mut found = Vec::new();
+        if scene.lost_records > self.excused {
+            found.push(format!("records were lost: {}", scene.lost_records - self.excused));
+        }
+        if scene.left_behind_records > 0 {
+            found.push(format!("a host mounted a home with {} records too few", scene.left_behind_records));
+        }
+        for notebook in &scene.cluster.notebooks {
+            let Some(home) = notebook.status.home.as_ref().filter(|home| home.id.is_some()) else { continue };
+            let place = crate::world::Place::new(&home.zone, &home.disk);
+            let Some(now) = scene.homes.get(&place) else {
+                if !notebook.deleting {
+                    found.push(format!("the home {} is gone", home.disk));
+                }
+                continue;
+            };
+            if home.id.as_deref() != Some(now.disk_id.to_string().as_str()) {
+                found.push(format!("{} has the id {}, and the record says {:?}", home.disk, now.disk_id, home.id));
+            }
+            let before = self.seen.insert(notebook.uid.clone(), (now.disk_id, now.records, now.hash.clone()));
+            let Some((id, records, hash)) = before else { continue };
+            if id != now.disk_id {
+                found.push(format!("the home of {} was the disk {id}, and is {}", notebook.name, now.disk_id));
+            }
+            if now.records < records || (now.records == records && now.hash != hash) {
+                found.push(format!("the home of {} had {records} records and has {}", notebook.name, now.records));
+            }
+        }
+        found
+    }
+}

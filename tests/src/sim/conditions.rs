@@ -1,0 +1,88 @@
+//! What a chapter can wait for.
+
+use rehost_api::status::{HostKind, Phase};
+
+use super::story::{Condition, View};
+use crate::world::Place;
+
+fn expect(holds: bool, words: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(words()) }
+}
+
+fn is_ready(view: &View<'_>) -> Result<(), String> {
+    let (status, reason, message) = view.condition("Ready")?;
+    expect(status == "True", || format!("Ready is {status}, {reason}: {message}"))?;
+    let under_way = &view.status()?.transition;
+    expect(under_way.is_none(), || format!("{under_way:?} is under way"))
+}
+
+/// Ready, and Jupyter answers on a host of this shape.
+pub fn runs_on(kind: HostKind, shape: &'static str) -> Condition {
+    Box::new(move |view| {
+        is_ready(view)?;
+        let host = view.host()?;
+        expect(host.kind == kind && host.shape == shape, || format!("it is on {:?} {}", host.kind, host.shape))?;
+        expect(view.serves(), || "Jupyter does not answer".to_owned())
+    })
+}
+
+/// Not Ready for want of the wished host, and Jupyter answers on the one that it has.
+pub fn short_of_capacity_on(shape: &'static str) -> Condition {
+    Box::new(move |view| {
+        let (status, reason, message) = view.condition("Ready")?;
+        expect(status == "False" && reason == "Stockout", || format!("Ready is {status}, {reason}: {message}"))?;
+        expect(view.status()?.transition.is_none(), || "something is still under way".to_owned())?;
+        let host = view.host()?;
+        expect(host.shape == shape && view.serves(), || format!("it is on {}", host.shape))
+    })
+}
+
+/// Jupyter answers, whatever else.
+pub fn serves() -> Condition {
+    Box::new(|view| expect(view.serves(), || "Jupyter does not answer".to_owned()))
+}
+
+/// Stopped as asked, with nothing running.
+pub fn is_stopped() -> Condition {
+    Box::new(|view| {
+        is_ready(view)?;
+        let phase = view.status()?.phase;
+        expect(phase == Some(Phase::Stopped), || format!("its phase is {phase:?}"))?;
+        expect(!view.serves(), || "Jupyter still answers".to_owned())
+    })
+}
+
+/// Only the present host is left of all hosts.
+pub fn has_one_host() -> Condition {
+    Box::new(|view| {
+        let status = view.status()?;
+        expect(status.former.is_none(), || format!("the former host {:?} is kept", status.former))?;
+        let uid = view.notebook().map(|notebook| notebook.uid.clone()).unwrap_or_default();
+        let vms = view.scene.vms_of(&uid).count();
+        let pods = view.scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == uid).count();
+        expect(vms + pods <= 1, || format!("there are {vms} VMs and {pods} pods"))
+    })
+}
+
+/// The notebook is gone, and of all that it had only its disk is left, as kept.
+pub fn is_gone_with_its_disk_kept(content_id_label: &'static str) -> Condition {
+    Box::new(move |view| {
+        expect(view.notebook().is_none(), || {
+            let words = view.condition("Ready").map(|(_, _, message)| message);
+            format!("the notebook is still there: {words:?}")
+        })?;
+        let role = |place: &Place| {
+            let disk = view.scene.disks.get(place);
+            disk.and_then(|disk| disk.labels.get(rehost_api::labels::GCE_ROLE).cloned())
+        };
+        let ours: Vec<&Place> = view
+            .scene
+            .disks
+            .iter()
+            .filter(|(_, disk)| disk.labels.contains_key(content_id_label))
+            .map(|(place, _)| place)
+            .collect();
+        expect(ours.len() == 1, || format!("{} home disks are left", ours.len()))?;
+        expect(ours.iter().all(|place| role(place).as_deref() == Some("kept")), || "the disk is not marked as kept".to_owned())
+    })
+}

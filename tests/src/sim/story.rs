@@ -1,0 +1,268 @@
+//! A story: what people do, and what must come of it in what time. Plain data, told chapter by chapter.
+
+use std::time::Duration;
+
+use rehost_api::labels;
+use rehost_api::status::{HostRecord, NotebookStatus};
+use serde_json::{Value, json};
+
+use super::chronicle::Weight;
+use super::churn;
+use super::scene::{NotebookScene, Scene};
+use super::shared::PERSON;
+use super::{NAMESPACE, Run, ZONE};
+use crate::oracles::{IdleLooks, Stillness};
+
+/// How long nothing must be written until a chapter counts as over.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long stillness is watched.
+const STILL: Duration = Duration::from_secs(60);
+
+/// Something that a person does, or that befalls the cloud.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A manifest is applied, as `kubectl apply --server-side` does.
+    Apply(Value),
+    /// An annotation is set.
+    Annotate(&'static str, String),
+    /// The notebook is deleted.
+    Delete,
+    /// At most so many machines of the shape can be had from now on; `None` lifts that.
+    Capacity(&'static str, Option<u32>),
+}
+
+/// What is asked of a moment: nothing, or what is lacking.
+pub type Condition = Box<dyn Fn(&View<'_>) -> Result<(), String> + Send + Sync>;
+
+/// One chapter of a story.
+pub struct Chapter {
+    /// Its name.
+    pub name: &'static str,
+    /// What is done.
+    pub acts: Vec<Act>,
+    /// What must come of it.
+    pub until: Condition,
+    /// What must hold from the act until then, at every step.
+    pub meanwhile: Option<Condition>,
+    /// The cloud's own time for it, in seconds.
+    pub cloud_s: f64,
+    /// Whether the notebook is then at rest, so that status must bear out the world.
+    pub rests: bool,
+    /// Whether stillness is watched afterwards.
+    pub still: bool,
+}
+
+/// A moment, from one notebook's point of view.
+pub struct View<'a> {
+    /// Everything.
+    pub scene: &'a Scene,
+    /// The notebook's name.
+    pub name: &'a str,
+}
+
+impl View<'_> {
+    /// The notebook, while it is there.
+    pub fn notebook(&self) -> Option<&NotebookScene> {
+        self.scene.cluster.notebooks.iter().find(|one| one.namespace == NAMESPACE && one.name == self.name)
+    }
+
+    /// Its status.
+    pub fn status(&self) -> Result<&NotebookStatus, String> {
+        self.notebook().map(|notebook| &notebook.status).ok_or_else(|| "the notebook is not there".to_owned())
+    }
+
+    /// The host on record.
+    pub fn host(&self) -> Result<&HostRecord, String> {
+        self.status()?.host.as_ref().ok_or_else(|| "there is no host on record".to_owned())
+    }
+
+    /// A condition's status and reason, where it speaks of the present generation.
+    pub fn condition(&self, kind: &str) -> Result<(String, String, String), String> {
+        let generation = self.notebook().map(|notebook| notebook.generation);
+        let status = self.status()?;
+        let found = status.conditions.iter().find(|condition| condition.type_ == kind);
+        let found = found.ok_or_else(|| format!("there is no condition {kind}"))?;
+        if status.observed_generation != generation {
+            return Err(format!("status speaks of generation {:?}, spec is {generation:?}", status.observed_generation));
+        }
+        Ok((found.status.clone(), found.reason.clone(), found.message.clone()))
+    }
+
+    /// Whether Jupyter answers on any host of the notebook.
+    pub fn serves(&self) -> bool {
+        self.host().is_ok_and(|host| self.scene.serves(host))
+    }
+}
+
+/// Why a story ended early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failed {
+    /// Something did not come about in its time.
+    #[error("chapter '{chapter}': not within {bound_s:.0} s: {lacking}")]
+    TooLate {
+        /// Which chapter.
+        chapter: String,
+        /// The bound.
+        bound_s: f64,
+        /// What was lacking at its end.
+        lacking: String,
+    },
+    /// Something that had to hold meanwhile did not.
+    #[error("chapter '{chapter}': {what}")]
+    Meanwhile {
+        /// Which chapter.
+        chapter: String,
+        /// What did not hold.
+        what: String,
+    },
+    /// What a person did was refused.
+    #[error("chapter '{chapter}': {refusal}")]
+    Refused {
+        /// Which chapter.
+        chapter: String,
+        /// The API server's words.
+        refusal: String,
+    },
+    /// An oracle found something.
+    #[error("chapter '{chapter}': an oracle found something")]
+    Violated {
+        /// Which chapter.
+        chapter: String,
+    },
+}
+
+/// Tells chapters, one after the other, of the notebook `name`.
+pub async fn tell(run: &Run, name: &str, chapters: &[Chapter]) -> Result<(), Failed> {
+    for chapter in chapters {
+        run.shared().note(Weight::Headline, "story", chapter.name, "");
+        for act in &chapter.acts {
+            run.act(name, act)
+                .map_err(|refusal| Failed::Refused { chapter: chapter.name.to_owned(), refusal })?;
+        }
+        let bound_s = chapter.cloud_s + run.allowance_s();
+        run.until(name, chapter.name, bound_s, &chapter.until, chapter.meanwhile.as_ref()).await?;
+        if chapter.rests {
+            run.quiet(chapter.name).await?;
+            run.shared().rests();
+            run.in_order(chapter.name)?;
+        }
+        if chapter.still {
+            run.still(name, chapter.name).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Run {
+    /// The time beyond the cloud's own that a change may take: a minute, and what was inflicted on the controller.
+    fn allowance_s(&self) -> f64 {
+        let cuts = u32::try_from(self.settings.cuts.len()).unwrap_or(u32::MAX);
+        let absence_s = self.settings.absence.as_secs_f64();
+        let faults_s = if self.settings.faults.is_some() { 240.0 } else { 0.0 };
+        60.0 + f64::from(cuts) * (absence_s + 30.0) + faults_s
+    }
+
+    /// Does something, and lets the oracles look.
+    pub fn act(&self, name: &str, act: &Act) -> Result<(), String> {
+        let told = match act {
+            Act::Apply(manifest) => format!("applies {}", manifest["spec"]),
+            other => format!("{other:?}"),
+        };
+        self.shared().note(Weight::Headline, PERSON, told, "");
+        let hand = self.hand(PERSON);
+        let done = match act {
+            Act::Apply(manifest) => hand.apply(manifest).map(|_| ()),
+            Act::Annotate(key, value) => {
+                let patch = json!({"metadata": {"annotations": {*key: value}}});
+                hand.patch("Notebook", NAMESPACE, name, "", &patch).map(|_| ())
+            }
+            Act::Delete => hand.delete("Notebook", NAMESPACE, name).map(|_| ()),
+            Act::Capacity(pattern, most) => {
+                self.with_world(|world| world.capacity_set(ZONE, pattern, *most));
+                Ok(())
+            }
+        };
+        self.shared().stepped();
+        done.map_err(|refusal| refusal.message)
+    }
+
+    /// Waits until the condition holds, at most `bound_s` virtual seconds.
+    pub async fn until(
+        &self,
+        name: &str,
+        chapter: &str,
+        bound_s: f64,
+        condition: &Condition,
+        meanwhile: Option<&Condition>,
+    ) -> Result<(), Failed> {
+        let mut steps = self.shared().steps();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs_f64(bound_s);
+        loop {
+            steps.borrow_and_update();
+            self.in_order(chapter)?;
+            let scene = self.shared().scene();
+            let view = View { scene: &scene, name };
+            if let Some(Err(what)) = meanwhile.map(|meanwhile| meanwhile(&view)) {
+                return Err(Failed::Meanwhile { chapter: chapter.to_owned(), what });
+            }
+            let Err(lacking) = condition(&view) else { return Ok(()) };
+            if tokio::time::timeout_at(deadline, steps.changed()).await.is_err() {
+                return Err(Failed::TooLate { chapter: chapter.to_owned(), bound_s, lacking });
+            }
+        }
+    }
+
+    /// Waits until nothing has been written or changed for a while.
+    pub async fn quiet(&self, chapter: &str) -> Result<(), Failed> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs_f64(60.0 + self.allowance_s());
+        loop {
+            self.shared().watch_doings();
+            self.wait(QUIET).await;
+            let (stillness, _) = self.shared().doings();
+            self.in_order(chapter)?;
+            if stillness.found().is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                let lacking = format!("it does not come to rest: {}", stillness.found().join("; "));
+                return Err(Failed::TooLate { chapter: chapter.to_owned(), bound_s: 60.0, lacking });
+            }
+        }
+    }
+
+    /// Sixty seconds without a write or a look, then sixty with churn beside and without a write.
+    pub async fn still(&self, name: &str, chapter: &str) -> Result<(), Failed> {
+        self.shared().watch_doings();
+        self.wait(STILL).await;
+        self.judge_stillness(0);
+        self.shared().watch_doings();
+        let causes = churn::churn(self, name, STILL).await;
+        self.judge_stillness(causes);
+        self.shared().rests();
+        self.in_order(chapter)
+    }
+
+    fn judge_stillness(&self, causes: usize) {
+        let (stillness, looks) = self.shared().doings();
+        for found in stillness.found() {
+            self.shared().found(Stillness::NAME, Stillness::SENTENCE, found);
+        }
+        for found in looks.found(causes) {
+            self.shared().found(IdleLooks::NAME, IdleLooks::SENTENCE, found);
+        }
+    }
+
+    /// Nothing is wrong so far.
+    pub fn in_order(&self, chapter: &str) -> Result<(), Failed> {
+        if self.shared().violations().is_empty() {
+            return Ok(());
+        }
+        Err(Failed::Violated { chapter: chapter.to_owned() })
+    }
+}
+
+/// A request annotation with a value that was never used before.
+pub fn request(key: &'static str, value: &str) -> Act {
+    debug_assert!([labels::WAKE, labels::STOP, labels::RESTART].contains(&key), "{key} is no request");
+    Act::Annotate(key, value.to_owned())
+}

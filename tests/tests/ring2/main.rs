@@ -1,0 +1,39 @@
+//! Ring 2: the whole controller over both simulated worlds, in virtual time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod crashes;
+mod determinism;
+mod planted;
+
+use rehost_tests::sim::{Extent, Plan, Rates, Settings};
+
+const EXTENT: Extent = Extent::Machines;
+
+fn plan(settings: Settings) -> Plan {
+    Plan { extent: EXTENT, settings }
+}
+
+fn passes(plan: &Plan) {
+    let outcome = plan.run();
+    assert!(outcome.is_fine(), "{}", outcome.report(&plan.replay()));
+    println!("{} requests, {} virtual seconds", outcome.requests, outcome.seconds);
+}
+
+#[test]
+fn the_story_without_faults() {
+    passes(&plan(Settings { check_shapes: true, ..Settings::default() }));
+}
+
+#[test]
+fn the_story_with_other_durations() {
+    for seed in 2..5 {
+        passes(&plan(Settings { seed, ..Settings::default() }));
+    }
+}
+
+#[test]
+fn the_story_with_random_faults() {
+    for seed in 100..104 {
+        passes(&plan(Settings { seed, faults: Some(Rates::default()), ..Settings::default() }));
+    }
+}
