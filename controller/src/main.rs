@@ -7,7 +7,7 @@ use rehost::settings::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match rehost::process::run(Settings::parse()).await {
+    match Box::pin(rehost::process::run(Settings::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rehost: {error}");

@@ -78,7 +78,7 @@ impl Reconciler {
                 if is_calm(&plan, &observed) && self.is_published(&resolution, &observed, &plan) {
                     return plan.wake_at.map_or(Next::WhenWoken, Next::At);
                 }
-                self.act(key).await
+                Box::pin(self.act(key)).await
             }
         }
     }
@@ -121,7 +121,7 @@ impl Reconciler {
             }
             if !records {
                 self.forget_operations(&resolution.subject.uid, &plan);
-                return self.next(&plan);
+                return next(&plan);
             }
         }
         Next::At(self.clock.now())
@@ -131,14 +131,6 @@ impl Reconciler {
     fn forget_operations(&self, uid: &str, plan: &Plan) {
         if plan.memory.transition.is_none() && plan.memory.former.is_none() {
             self.executor.operations.forget(uid, &BTreeSet::new());
-        }
-    }
-
-    fn next(&self, plan: &Plan) -> Next {
-        match plan.wake_at {
-            Some(at) => Next::At(at),
-            None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
-            None => Next::WhenWoken,
         }
     }
 
@@ -169,5 +161,13 @@ fn record_span(plan: &Plan) {
         let span = tracing::Span::current();
         span.record("transition", transition.id.as_str());
         span.record("step", tracing::field::debug(transition.step));
+    }
+}
+
+fn next(plan: &Plan) -> Next {
+    match plan.wake_at {
+        Some(at) => Next::At(at),
+        None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
+        None => Next::WhenWoken,
     }
 }

@@ -177,14 +177,14 @@ impl Operator {
                 transition = tracing::field::Empty,
                 step = tracing::field::Empty,
             );
-            looks.spawn(async move { operator.look(ticket).await }.instrument(span));
+            looks.spawn(async move { Box::pin(operator.look(ticket)).await }.instrument(span));
         }
     }
 
     async fn look(&self, ticket: Ticket) {
         let key = ticket.key.clone();
         let began = self.clock.monotonic();
-        let next = self.reconciler.reconcile(&key).await;
+        let next = Box::pin(self.reconciler.reconcile(&key)).await;
         let seconds = self.clock.monotonic().saturating_sub(began).as_secs_f64();
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (outcome, again) = match next {

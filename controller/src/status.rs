@@ -250,23 +250,19 @@ fn change_words(plan: &Plan, kind: TransitionKind, detail: &str) -> String {
 }
 
 fn serving_word(plan: &Plan, serving: bool) -> Word {
-    match (&plan.memory.host, serving) {
-        (Some(host), true) => {
-            let address = host.address.as_deref().unwrap_or("an address not known yet");
-            Word::new(ConditionStatus::True, Reason::AsDeclared, format!("Jupyter answers on {}, at {address}.", host.shape))
-        }
-        (Some(_) | None, _) => {
-            let reason = match &plan.situation {
-                Situation::Stopped(reason) => stop_reason(*reason),
-                Situation::Changing { kind, .. } => change_reason(plan, *kind),
-                Situation::Deleting(_) => Reason::Deleting,
-                Situation::AsDeclared | Situation::ChangePending(_) | Situation::Short => Reason::HostFailed,
-                Situation::Refused(refusal) => refusal.reason,
-                Situation::Unclear(_) => Reason::HostUnknown,
-            };
-            Word::new(ConditionStatus::False, reason, "Jupyter does not answer.")
-        }
+    if let Some(host) = plan.memory.host.as_ref().filter(|_| serving) {
+        let address = host.address.as_deref().unwrap_or("an address not known yet");
+        return Word::new(ConditionStatus::True, Reason::AsDeclared, format!("Jupyter answers on {}, at {address}.", host.shape));
     }
+    let reason = match &plan.situation {
+        Situation::Stopped(reason) => stop_reason(*reason),
+        Situation::Changing { kind, .. } => change_reason(plan, *kind),
+        Situation::Deleting(_) => Reason::Deleting,
+        Situation::AsDeclared | Situation::ChangePending(_) | Situation::Short => Reason::HostFailed,
+        Situation::Refused(refusal) => refusal.reason,
+        Situation::Unclear(_) => Reason::HostUnknown,
+    };
+    Word::new(ConditionStatus::False, reason, "Jupyter does not answer.")
 }
 
 fn home_word(plan: &Plan) -> Word {

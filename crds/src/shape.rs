@@ -203,7 +203,8 @@ pub fn digest_of<T: Serialize>(value: &T) -> String {
     // Our own types always serialise; should one ever not, the error's text still tells it apart.
     let text = serde_json::to_string(value).unwrap_or_else(|error| error.to_string());
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = hash.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 fn cores(milli: i64) -> String {

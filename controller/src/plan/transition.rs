@@ -260,8 +260,9 @@ fn in_words(mutation: &Mutation) -> String {
     let zone = &mutation.place().zone;
     match mutation {
         Mutation::InsertInstance { instance, .. } => {
-            let gpus: String = instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect();
-            format!("a VM of {}{gpus} cannot be had in {zone}", instance.machine_type)
+            let gpus: Vec<String> = instance.accelerators.iter().map(|it| format!("{} {}", it.count, it.kind)).collect();
+            let with = if gpus.is_empty() { String::new() } else { format!(" with {}", gpus.join(", ")) };
+            format!("a VM of {}{with} cannot be had in {zone}", instance.machine_type)
         }
         Mutation::StartInstance { name, .. } => format!("the VM {name} cannot be started in {zone}"),
         other => format!("{} of {} in {zone} failed", other.verb(), other.target()),

@@ -26,7 +26,6 @@ use rehost_api::{Notebook, NotebookClass};
 use tokio::sync::{Notify, watch};
 
 use self::kinds::Kind;
-use self::lookup::latest;
 use self::store::Store;
 use self::waking::Concerns;
 use super::queue::{Key, Queue};
@@ -134,6 +133,7 @@ impl Caches {
 
     /// Everything in the cluster that belongs to the notebook with this uid, as of one moment.
     ///
+    /// A label alone makes nothing the notebook's: its pods are in its namespace, its Service and slice have its name too.
     /// Volume and claim are those of the home that the notebook's status names; of a notebook without such memory (or that is
     /// gone) those that are labelled with its uid, the latest first.
     pub fn objects_of(&self, uid: &str) -> OwnedObjects {
@@ -147,9 +147,9 @@ impl Caches {
             Seen::Unknown(why) => Seen::Unknown(why.clone()),
         };
         OwnedObjects {
-            pods: stores.labelled::<PodSeen>(uid).map(|pods| pods.iter().map(|pod| pod.as_ref().clone()).collect()),
-            service: owned(stores.labelled::<ServiceSeen>(uid).and_then(latest)),
-            slice: owned(stores.labelled::<SliceSeen>(uid).and_then(latest)),
+            pods: stores.pods_of(uid),
+            service: owned(stores.exposing::<ServiceSeen>(uid)),
+            slice: owned(stores.exposing::<SliceSeen>(uid)),
             volume: owned(volume),
             claim: owned(claim),
             attachments,

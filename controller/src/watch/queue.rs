@@ -4,6 +4,7 @@
 //! - Among those that are due the order is (lane, due time, key), so equal histories give equal orders.
 //! - A notebook has one turn at a time. A wake during its turn is kept, and becomes a turn after it.
 //! - Wakes of one notebook become one: the earlier time and the higher lane win.
+//! - A turn that ends in a panic is followed by another one, a minute later.
 //! - At most `concurrency` turns are out, and at most `most` notebooks wait.
 //!
 //! # Caveats
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use self::line::{Line, Next, Room};
@@ -25,6 +26,8 @@ use crate::clock::SharedClock;
 
 /// The longest wait for a due time in one piece: the time of day may be set meanwhile.
 const WAIT_MAX: Duration = Duration::from_mins(1);
+/// When a notebook whose turn ended in a panic has its next one.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Which notebook.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -194,8 +197,43 @@ impl std::fmt::Debug for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nobody is left who would say when to look again. Not at once: the same look would end the same way.
+            let _ = self.queue.line().wake(self.key.clone(), self.lane, later(self.queue.clock.now(), AFTER_PANIC));
+        }
         self.queue.line().release(&self.key);
         self.queue.changed.notify_waiters();
+    }
+}
+
+/// A time `pause` after `now`, or the end of time.
+fn later(now: Timestamp, pause: Duration) -> Timestamp {
+    SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod panics {
+    use super::*;
+    use crate::clock::TokioClock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_ends_in_a_panic_is_followed_by_another() {
+        let clock: SharedClock = Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH));
+        let queue = Queue::new(Arc::clone(&clock), QueueSettings::default());
+        let key = Key { namespace: "team".to_owned(), name: "a".to_owned(), uid: "u".to_owned() };
+        queue.wake(key.clone(), Lane::Sweep);
+        let ticket = queue.next().await;
+        let look = tokio::spawn(async move {
+            let _ticket = ticket;
+            tokio::task::yield_now().await;
+            panic!("a look that fails");
+        });
+        assert!(look.await.unwrap_err().is_panic());
+        assert_eq!(queue.turns_out(), 0);
+        let again = tokio::time::timeout(AFTER_PANIC * 2, queue.next()).await.expect("another turn");
+        assert_eq!((&again.key, clock.monotonic()), (&key, AFTER_PANIC), "later, and only once");
+        drop(again);
+        assert_eq!(queue.len_by_lane().values().sum::<usize>(), 0, "a turn that ends well asks for no other");
     }
 }
 

@@ -206,7 +206,7 @@ pub struct VolumeSeen {
     pub deleting: bool,
 }
 
-/// A PersistentVolumeClaim of ours.
+/// A claim on a volume, of ours.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "raw::RawClaim")]
 pub struct ClaimSeen {

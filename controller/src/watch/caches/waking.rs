@@ -19,6 +19,12 @@ pub(super) enum Call {
 }
 
 impl Call {
+    fn namespace(&self) -> &str {
+        match self {
+            Self::Wake(key, _) | Self::Forget(key) => &key.namespace,
+        }
+    }
+
     pub(super) fn make(self, queue: &Queue) {
         match self {
             Self::Wake(key, lane) => queue.wake(key, lane),
@@ -104,7 +110,10 @@ macro_rules! concern_their_notebook {
     ($($seen:ty),+) => {
         $(impl Concerns for $seen {
             fn calls(stores: &Stores, change: &Change<Self>) -> Vec<Call> {
-                wake(stores, &uids(change), change.first)
+                let mut calls = wake(stores, &uids(change), change.first);
+                // Whoever may label something in one namespace is not to keep us busy with a notebook in another.
+                calls.retain(|call| call.namespace() == change.name.0);
+                calls
             }
         })+
     };
