@@ -212,22 +212,23 @@ impl Stand {
         ));
         let endpoint = Some(format!("http://{}", self.cloud.address));
         let gce = Gce::connect(GceSettings { endpoint, ..GceSettings::default() }).await?;
-        let may_act = leadership.clone();
-        let operator = Operator::new(Wiring {
-            cluster: CLUSTER.to_owned(),
-            identity: "stand".to_owned(),
-            client,
-            gce,
-            clock: self.clock.clone(),
-            concurrency: 32,
-            sweep_interval_s,
-            may_act: Arc::new(move || may_act.is_leading()),
-            on_call: Arc::new(|_, _| {}),
-            on_reconcile: Arc::new(|_, _| {}),
-        });
+        let clock = self.clock.clone();
         let operator = tokio::spawn(async move {
-            leadership.wait_for(true).await;
-            operator.run().await;
+            loop {
+                leadership.wait_for(true).await;
+                let may_act = leadership.clone();
+                let operator = Operator::new(Wiring {
+                    identity: "stand".to_owned(),
+                    may_act: Arc::new(move || may_act.is_leading()),
+                    ..Wiring::alone(CLUSTER, client.clone(), gce.clone(), clock.clone(), sweep_interval_s)
+                });
+                // A machine that is very busy can lose the Lease for a moment: then it begins anew, as a process would.
+                tokio::select! {
+                    biased;
+                    () = leadership.wait_for(false) => tracing::warn!("the controller leads no longer"),
+                    () = operator.run() => {}
+                }
+            }
         });
         self.controller = Some(Controller { operator, election });
         Ok(())

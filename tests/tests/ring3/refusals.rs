@@ -1,6 +1,5 @@
 //! Broken manifests get an error that names field and value, and nothing that runs is touched.
 
-use kube::ResourceExt;
 use rehost_api::Notebook;
 use rehost_tests::quickstart::board;
 use serde_json::{Value, json};
@@ -149,6 +148,6 @@ async fn refused_as_edit(ring: &Ring, case: &Case, steady: &Value, before: &Note
 fn is_stalled(notebook: Option<&Notebook>) -> bool {
     notebook.is_some_and(|notebook| {
         let current = board::condition(notebook, "Stalled").and_then(|condition| condition.observed_generation);
-        current == notebook.meta().generation && board::says(notebook, "Stalled") == "True"
+        current == notebook.metadata.generation && board::says(notebook, "Stalled") == "True"
     })
 }
