@@ -5,5 +5,7 @@ pub mod kube;
 pub mod kubelet;
 pub mod manifests;
 pub mod oracles;
+pub mod quickstart;
 pub mod sim;
+pub mod stand;
 pub mod world;

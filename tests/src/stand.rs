@@ -1,10 +1,11 @@
 //! A whole installation on one machine: etcd and kube-apiserver, the simulated Compute Engine over HTTP, the stand-in for the
 //! cluster's nodes, and the real controller. The quickstart shows it to people, ring 3 tests it.
 //!
-//! All parts share one clock, sped up by one factor: what the controller waits for and what the cloud takes keep their proportion.
+//! All parts share one clock, sped up by one factor: what the controller waits for and what the cloud takes keep their
+//! proportion. The Lease alone runs on the machine's own clock, since the API server under it does.
 
-mod cluster;
 mod cloud;
+mod cluster;
 mod timeline;
 
 use std::path::PathBuf;
@@ -14,26 +15,33 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use rehost::clock::{Clock, SharedClock};
+use rehost::clock::{Clock, SharedClock, SystemClock};
 use rehost::gce::{Gce, GceSettings};
+use rehost::lease::{self, LeaseSettings, Leadership};
 use rehost::run::{Operator, Wiring};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use cloud::Cloud;
-pub use timeline::{Timeline, Unready};
+pub use cluster::{NODES, ZONE};
+pub use timeline::{Ledger, Operation, Share, Timeline, Unready, share};
 
-use crate::control_plane::{ControlPlane, Settings};
+use crate::control_plane::{ControlPlane, ControlPlaneError, Settings};
 use crate::world::exchange::Observer;
 use crate::world::rest::WorldClock;
 
 /// The namespace of the operator.
 pub const OPERATOR_NAMESPACE: &str = "rehost-system";
+/// The controller, as the API server knows it.
+pub const OPERATOR_USER: &str = "system:serviceaccount:rehost-system:rehost";
 /// The cluster's name in labels.
 pub const CLUSTER: &str = "demo";
 /// The cloud's project.
 pub const PROJECT: &str = "demo-project";
+
+/// Told what is being brought up, one line at a time.
+pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How the installation is made.
 pub struct StandSettings {
@@ -45,11 +53,22 @@ pub struct StandSettings {
     pub world_log: Option<PathBuf>,
     /// Seconds of the controller's clock between two sweeps.
     pub sweep_interval_s: u64,
+    /// Whether the chart's admission policy is installed; without it, what a class forbids is the controller's to refuse.
+    pub admission_policy: bool,
+    /// Told what is being brought up.
+    pub progress: Progress,
 }
 
 impl Default for StandSettings {
     fn default() -> Self {
-        Self { time_scale: 10.0, seed: 1, world_log: None, sweep_interval_s: 15 }
+        Self {
+            time_scale: 10.0,
+            seed: 1,
+            world_log: None,
+            sweep_interval_s: 15,
+            admission_policy: true,
+            progress: Arc::new(|_| {}),
+        }
     }
 }
 
@@ -58,7 +77,7 @@ impl Default for StandSettings {
 pub enum StandError {
     /// The control plane.
     #[error(transparent)]
-    ControlPlane(#[from] crate::control_plane::ControlPlaneError),
+    ControlPlane(#[from] ControlPlaneError),
     /// A command of kubectl or helm.
     #[error(transparent)]
     Command(#[from] crate::control_plane::kubectl::CommandError),
@@ -71,6 +90,17 @@ pub enum StandError {
     /// The controller cannot reach the cloud.
     #[error(transparent)]
     Connect(#[from] rehost::gce::ConnectError),
+    /// The world refused what the installation itself needs.
+    #[error("the simulated cloud refused {what}: {why}")]
+    World {
+        /// What was asked.
+        what: String,
+        /// Its answer.
+        why: String,
+    },
+    /// Something that takes moments did not happen.
+    #[error("{0} did not happen in time")]
+    TooLate(&'static str),
 }
 
 impl From<kube::Error> for StandError {
@@ -107,25 +137,42 @@ impl Clock for StandClock {
     }
 }
 
+/// The controller as it runs, with the election that it takes part in.
+struct Controller {
+    operator: JoinHandle<()>,
+    election: JoinHandle<()>,
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.operator.abort();
+        self.election.abort();
+    }
+}
+
 /// The installation. All of it ends when it is dropped.
 pub struct Stand {
+    // In this order: fields are dropped from the first to the last, and everybody else speaks to the API server.
+    controller: Option<Controller>,
+    _cluster: cluster::Cluster,
+    world: JoinHandle<()>,
+    _stop_world: oneshot::Sender<()>,
     /// The API server.
     pub plane: ControlPlane,
     /// The cloud.
     pub cloud: Cloud,
     /// The clock of all parts.
     pub clock: SharedClock,
-    controller: Option<JoinHandle<()>>,
-    cluster: JoinHandle<()>,
-    world: JoinHandle<()>,
-    _stop_world: oneshot::Sender<()>,
 }
 
 impl Stand {
-    /// Brings it up: programs, world, definitions, nodes, controller.
+    /// Brings it up: programs, world, chart, nodes, controller.
     pub async fn start(settings: StandSettings, observers: Vec<Observer>) -> Result<Self, StandError> {
         rehost::gce::install_crypto();
+        let say = settings.progress.clone();
+        say("etcd and kube-apiserver");
         let plane = ControlPlane::start(Settings::default()).await?;
+        say("the simulated Compute Engine");
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let cloud = Cloud::new(&settings, address, observers)?;
@@ -140,46 +187,62 @@ impl Stand {
                 tracing::error!(%error, "the simulated cloud ended");
             }
         });
-        cluster::install_definitions(&plane).await?;
+        say("the chart, with the real Helm");
+        cluster::install_chart(&plane, &cloud, settings.admission_policy).await?;
+        say("the cluster's nodes");
         let cluster = cluster::start(&plane, &cloud, clock.clone()).await?;
-        let mut stand = Self { plane, cloud, clock, controller: None, cluster, world, _stop_world: stop_world };
+        say("the controller");
+        let mut stand =
+            Self { controller: None, _cluster: cluster, world, _stop_world: stop_world, plane, cloud, clock };
         stand.start_controller(settings.sweep_interval_s).await?;
         Ok(stand)
     }
 
-    /// Starts the controller, as the user that the chart gives it.
+    /// Starts the controller, as the user that the chart gives it, once it leads.
     pub async fn start_controller(&mut self, sweep_interval_s: u64) -> Result<(), StandError> {
         let client = self.plane.service_account_client(OPERATOR_NAMESPACE, "rehost").await?;
+        cluster::wait_for_rights(&client).await?;
+        let leadership = Leadership::new(Arc::new(SystemClock::new()));
+        let election = LeaseSettings { namespace: OPERATOR_NAMESPACE.to_owned(), identity: "stand".to_owned() };
+        let election = tokio::spawn(lease::run(
+            client.clone(),
+            election,
+            Arc::new(SystemClock::new()),
+            leadership.clone(),
+        ));
         let endpoint = Some(format!("http://{}", self.cloud.address));
         let gce = Gce::connect(GceSettings { endpoint, ..GceSettings::default() }).await?;
-        let operator = Operator::new(Wiring {
-            cluster: CLUSTER.to_owned(),
-            identity: "stand".to_owned(),
-            client,
-            gce,
-            clock: self.clock.clone(),
-            concurrency: 32,
-            sweep_interval_s,
-            may_act: Arc::new(|| true),
-            on_call: Arc::new(|_, _| {}),
-            on_reconcile: Arc::new(|_, _| {}),
+        let clock = self.clock.clone();
+        let operator = tokio::spawn(async move {
+            loop {
+                leadership.wait_for(true).await;
+                let may_act = leadership.clone();
+                let operator = Operator::new(Wiring {
+                    identity: "stand".to_owned(),
+                    may_act: Arc::new(move || may_act.is_leading()),
+                    ..Wiring::alone(CLUSTER, client.clone(), gce.clone(), clock.clone(), sweep_interval_s)
+                });
+                // A machine that is very busy can lose the Lease for a moment: then it begins anew, as a process would.
+                tokio::select! {
+                    biased;
+                    () = leadership.wait_for(false) => tracing::warn!("the controller leads no longer"),
+                    () = operator.run() => {}
+                }
+            }
         });
-        self.controller = Some(tokio::spawn(async move { operator.run().await }));
+        self.controller = Some(Controller { operator, election });
         Ok(())
     }
 
     /// Ends the controller at once, wherever it is.
     pub fn crash_controller(&mut self) {
-        if let Some(controller) = self.controller.take() {
-            controller.abort();
-        }
+        self.controller = None;
     }
 }
 
 impl Drop for Stand {
     fn drop(&mut self) {
         self.crash_controller();
-        self.cluster.abort();
         self.world.abort();
     }
 }

@@ -71,6 +71,11 @@ impl Kubectl {
         Self { program, kubeconfig, context: context.to_owned(), cache: directory.join("kubectl-cache") }
     }
 
+    /// The executable, for a person who has none.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Runs kubectl to its end, whatever that is.
     pub async fn run(&self, arguments: &[&str]) -> Result<Output, CommandError> {
         self.run_with_input(arguments, "").await

@@ -1,0 +1,138 @@
+//! What each step of the story must show, looked up beside the controller's own words.
+
+mod beginning;
+mod ending;
+mod moves;
+
+use rehost_api::Notebook;
+use rehost_api::status::{HomeRecord, HostRecord};
+use serde_json::Value;
+
+use super::board;
+use super::checks::Checks;
+use super::look::{Look, text};
+use super::report::Step;
+use super::{HERO, NAMESPACE};
+use crate::control_plane::Kubectl;
+use crate::stand::Ledger;
+
+/// The longest that a handover may leave the Service without an address, in the cloud's seconds.
+const HANDOVER_UNREADY_S: f64 = 15.0;
+
+/// What was seen at the beginning, which later steps are compared with.
+#[derive(Clone, Debug, Default)]
+struct First {
+    home: Option<HomeRecord>,
+    content_hash_records: u64,
+    service_uid: String,
+    service_address: String,
+    neighbour_host: String,
+    neighbour_disk: String,
+}
+
+/// Looks after each step whether it shows what it must.
+pub struct Expect {
+    look: Look,
+    kubectl: Kubectl,
+    ledger: Ledger,
+    first: First,
+    /// The hosts that the hero had, in order.
+    hosts: Vec<String>,
+    pod_uid: String,
+    calls_before: usize,
+}
+
+impl Expect {
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn new(look: Look, kubectl: Kubectl, ledger: Ledger) -> Self {
+        let (first, hosts) = (First::default(), Vec::new());
+        Self { look, kubectl, ledger, first, hosts, pod_uid: String::new(), calls_before: 0 }
+    }
+
+    fn stem(&self) -> String {
+        let disk = self.first.home.as_ref().map(|home| home.disk.clone()).unwrap_or_default();
+        format!("{}-", disk.split('-').take(2).collect::<Vec<_>>().join("-"))
+    }
+
+    /// What holds after every change of host: the same disk with the same content, the same name, one host that serves.
+    async fn still_the_same(&mut self, checks: &mut Checks, step: &str, hero: &Notebook) {
+        let status = board::status(hero);
+        let first = self.first.home.clone().unwrap_or_default_record();
+        let home = status.home.clone().unwrap_or_default_record();
+        checks.same(format!("{step}: it is the same disk, by its id"), &home.id, &first.id);
+        checks.same(format!("{step}: it is the same content, by its id"), &home.content_id, &first.content_id);
+        let shown = text(&self.look.disk(&home.disk)["id"]);
+        checks.same(format!("{step}: the cloud shows that disk under that id"), &Some(shown), &home.id);
+
+        let host = host(hero);
+        let holder = match &host.node {
+            Some(node) => node.clone(),
+            None => host.name.clone(),
+        };
+        checks.same(format!("{step}: the home is on that host alone"), &self.look.users(&home.disk), &vec![holder]);
+        let expected = vec![(host.address.clone().unwrap_or_default(), true)];
+        let endpoints = self.look.endpoints(HERO).await;
+        checks.same(format!("{step}: the EndpointSlice has that host's address alone"), &endpoints, &expected);
+        let service = self.look.core("services", HERO).await;
+        let same = text(&service["metadata"]["uid"]) == self.first.service_uid
+            && text(&service["spec"]["clusterIP"]) == self.first.service_address;
+        checks.that(format!("{step}: the Service is the same, with its name and address"), same, service["spec"].clone());
+        let (reconciling, stalled) = (board::says(hero, "Reconciling"), board::says(hero, "Stalled"));
+        let at_rest = reconciling == "False" && stalled == "False" && board::says(hero, "Serving") == "True";
+        checks.that(format!("{step}: it serves, and nothing is reconciled or stalled"), at_rest, (reconciling, stalled));
+        self.hosts.push(host.name);
+    }
+
+    /// The old VM, once a handover is over: at rest, without the home, and on record.
+    fn old_host_rests(&self, checks: &mut Checks, step: &str, machines: &[(String, String)], old: &str) {
+        let found = machines.iter().find(|(name, _)| name == old).map(|(_, status)| status.as_str());
+        let resting = matches!(found, Some("STOPPING" | "TERMINATED"));
+        checks.that(format!("{step}: the old VM is stopped, and kept for a time"), resting, found);
+    }
+
+    fn interruption(checks: &mut Checks, title: &str, step: &Step) {
+        let short = step.unready_longest_s > 0.0 && step.unready_longest_s < HANDOVER_UNREADY_S;
+        let name = format!("{title}: the Service had no address for less than {HANDOVER_UNREADY_S:.0} s of the cloud");
+        checks.that(name, short, step.unready_longest_s);
+    }
+}
+
+trait OrBlank {
+    fn unwrap_or_default_record(self) -> HomeRecord;
+}
+
+impl OrBlank for Option<HomeRecord> {
+    /// A home that is not recorded compares unequal to any that is.
+    fn unwrap_or_default_record(self) -> HomeRecord {
+        self.unwrap_or_else(|| HomeRecord {
+            disk: String::new(),
+            id: None,
+            content_id: String::new(),
+            formatted: false,
+            size_gb: 0,
+            disk_type: String::new(),
+            project: String::new(),
+            zone: String::new(),
+            claim: false,
+        })
+    }
+}
+
+/// The host on record. A story's notebook has one after its first step.
+fn host(notebook: &Notebook) -> HostRecord {
+    board::status(notebook).host.unwrap_or_else(|| panic!("{HERO} has no host on record"))
+}
+
+/// The labels that say whose a thing in the cloud is.
+fn labels(thing: &Value) -> Vec<String> {
+    ["rehost-cluster", "rehost-namespace", "rehost-name", "rehost-uid"]
+        .iter()
+        .map(|key| text(&thing["labels"][key]))
+        .collect()
+}
+
+fn whose(notebook: &Notebook) -> Vec<String> {
+    let uid = notebook.metadata.uid.clone().unwrap_or_default();
+    vec![crate::stand::CLUSTER.to_owned(), NAMESPACE.to_owned(), HERO.to_owned(), uid]
+}

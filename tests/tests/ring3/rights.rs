@@ -1,0 +1,15 @@
+//! The chart grants what the controller asks for, and no more.
+
+use rehost_tests::control_plane::audit::Mark;
+use rehost_tests::control_plane::rbac;
+use rehost_tests::stand::{OPERATOR_NAMESPACE, OPERATOR_USER};
+
+use super::Ring;
+
+pub async fn are_exact(ring: &Ring) {
+    let granted = rbac::granted_to_service_account(&ring.client, OPERATOR_NAMESPACE, "rehost").await.expect("it lists");
+    assert!(!granted.is_empty(), "the chart grants something");
+    let requests = ring.stand.plane.audit().requests_since(Mark::START).expect("it reads");
+    let comparison = rbac::compare(&granted, &requests, OPERATOR_USER);
+    assert!(comparison.missing.is_empty() && comparison.surplus.is_empty(), "{comparison}");
+}
