@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -20,6 +22,7 @@ use tokio::task::JoinHandle;
 use super::{CLUSTER, Cloud, OPERATOR_NAMESPACE, PROJECT, StandError};
 use crate::control_plane::helm::chart;
 use crate::control_plane::{ADMIN, ControlPlane};
+use crate::kubelet::{Disks, Kubelet, Times};
 
 /// Where the nodes are.
 pub const ZONE: &str = "us-central1-a";
@@ -85,7 +88,7 @@ impl Drop for Cluster {
     }
 }
 
-pub(super) async fn start(plane: &ControlPlane, cloud: &Cloud, _clock: SharedClock) -> Result<Cluster, StandError> {
+pub(super) async fn start(plane: &ControlPlane, cloud: &Arc<Cloud>, clock: SharedClock) -> Result<Cluster, StandError> {
     let client = plane.client(ADMIN).await?;
     let nodes = NODES.iter().map(|(name, machine_type, _, _)| cloud.make_node(ZONE, name, machine_type));
     for made in futures::future::join_all(nodes).await {
@@ -94,7 +97,8 @@ pub(super) async fn start(plane: &ControlPlane, cloud: &Cloud, _clock: SharedClo
     for (name, machine_type, cpus, memory_gi) in NODES {
         register(&client, name, machine_type, cpus, memory_gi).await?;
     }
-    let parts = vec![tokio::spawn(collect_garbage(client))];
+    let kubelet = Kubelet::new(client.clone(), Arc::new(DisksOf(cloud.clone())), clock, Times::default());
+    let parts = vec![tokio::spawn(collect_garbage(client)), tokio::spawn(kubelet.run())];
     Ok(Cluster { parts })
 }
 
@@ -165,4 +169,32 @@ async fn collect(client: &Client, namespace: &str, uid: &str) {
     }
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let _ = slices.delete_collection(&DeleteParams::default(), &ours).await;
+}
+
+/// The disks of the simulated cloud, as a CSI driver uses them.
+struct DisksOf(Arc<Cloud>);
+
+impl Disks for DisksOf {
+    fn attach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
+        let cloud = self.0.clone();
+        async move { cloud.attach(ZONE, &node, disk_of(&handle)).await }.boxed()
+    }
+
+    fn detach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
+        let cloud = self.0.clone();
+        async move { cloud.detach(ZONE, &node, disk_of(&handle)).await }.boxed()
+    }
+
+    fn grow(&self, handle: String, size_gb: u64) -> BoxFuture<'static, Result<(), String>> {
+        let cloud = self.0.clone();
+        async move {
+            let path = format!("zones/{ZONE}/disks/{}/resize", disk_of(&handle));
+            cloud.change(&path, &[], Some(json!({"sizeGb": size_gb.to_string()}))).await
+        }
+        .boxed()
+    }
+}
+
+fn disk_of(handle: &str) -> &str {
+    handle.rsplit('/').next().unwrap_or(handle)
 }
