@@ -160,7 +160,7 @@ pub struct Stand {
     /// The API server.
     pub plane: ControlPlane,
     /// The cloud.
-    pub cloud: Arc<Cloud>,
+    pub cloud: Cloud,
     /// The clock of all parts.
     pub clock: SharedClock,
 }
@@ -175,7 +175,7 @@ impl Stand {
         say("the simulated Compute Engine");
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let cloud = Arc::new(Cloud::new(&settings, address, observers)?);
+        let cloud = Cloud::new(&settings, address, observers)?;
         let clock: SharedClock = Arc::new(StandClock::new(cloud.world.clock()));
         let (stop_world, stopped) = oneshot::channel::<()>();
         let served = crate::world::rest::serve(listener, cloud.world.clone(), async move {

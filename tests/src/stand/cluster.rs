@@ -88,7 +88,7 @@ impl Drop for Cluster {
     }
 }
 
-pub(super) async fn start(plane: &ControlPlane, cloud: &Arc<Cloud>, clock: SharedClock) -> Result<Cluster, StandError> {
+pub(super) async fn start(plane: &ControlPlane, cloud: &Cloud, clock: SharedClock) -> Result<Cluster, StandError> {
     let client = plane.client(ADMIN).await?;
     let nodes = NODES.iter().map(|(name, machine_type, _, _)| cloud.make_node(ZONE, name, machine_type));
     for made in futures::future::join_all(nodes).await {
@@ -172,7 +172,7 @@ async fn collect(client: &Client, namespace: &str, uid: &str) {
 }
 
 /// The disks of the simulated cloud, as a CSI driver uses them.
-struct DisksOf(Arc<Cloud>);
+struct DisksOf(Cloud);
 
 impl Disks for DisksOf {
     fn attach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
