@@ -177,12 +177,16 @@ impl Kubelet {
                     Err(message) => json!({"attached": false, "attachError": {"message": message}}),
                 };
                 let patch = Patch::Merge(json!({"status": status}));
-                let _told = attachments.patch_status(&attachment, &PatchParams::default(), &patch).await;
+                // What was written counts from now on, not from when the watch tells of it: or it would be attached again.
+                if let Ok(told) = attachments.patch_status(&attachment, &PatchParams::default(), &patch).await {
+                    self.store.attachments.insert(attachment, serde_json::to_value(&told).unwrap_or_default());
+                }
             }
             Came::Detached { attachment, result } => {
                 self.note(&format!("detach/{attachment}"), &result);
                 if result.is_ok() {
                     let _gone = attachments.delete(&attachment, &DeleteParams::default()).await;
+                    self.store.attachments.remove(&attachment);
                 }
             }
             Came::Grown { claim, size_gb, result } => {
