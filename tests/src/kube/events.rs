@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::refusal::Fault;
+use super::strategy::{need, text};
+
 /// core name, `events.k8s.io` name.
 const NAMES: [(&str, &str); 6] = [
     ("involvedObject", "regarding"),
@@ -42,4 +45,65 @@ fn renamed(event: &Value, api_version: &str, find: impl Fn(&str) -> Option<&'sta
     }
     out.insert("apiVersion".to_owned(), json!(api_version));
     Value::Object(out)
+}
+
+/// What both versions of events must hold to. The real server words it in the terms of the old one.
+pub fn event_faults(event: &Value, group: &str, faults: &mut Vec<Fault>) {
+    let (regarding, controller) = match group {
+        "" => ("involvedObject", "reportingComponent"),
+        _ => ("regarding", "reportingController"),
+    };
+    let namespace = text(event, "/metadata/namespace");
+    let about = event[regarding]["namespace"].as_str().unwrap_or("");
+    let field = "involvedObject.namespace";
+    let why = "does not match event.namespace";
+    if event["eventTime"].is_null() {
+        if about != namespace && !(about.is_empty() && namespace == "default") {
+            faults.push(Fault::invalid(field, &json!(about), why));
+        }
+        return;
+    }
+    if about.is_empty() && namespace != "default" && namespace != "kube-system" {
+        faults.push(Fault::invalid(field, &json!(about), why));
+    }
+    need(event, &format!("/{controller}"), controller, "", faults);
+    for name in ["reportingInstance", "action", "reason"] {
+        need(event, &format!("/{name}"), name, "", faults);
+    }
+}
+
+/// What new-style events must have beside.
+pub fn new_event_faults(event: &Value, faults: &mut Vec<Fault>) {
+    if event["eventTime"].is_null() {
+        faults.push(Fault::required("eventTime", ""));
+    }
+    let kind = text(event, "/type");
+    if kind != "Normal" && kind != "Warning" {
+        faults.push(Fault::invalid("type", &json!(""), &format!("has invalid value: {kind}")));
+    }
+    if event["series"]["count"].as_i64().is_some_and(|count| count < 2) {
+        faults.push(Fault::invalid("series.count", &json!(""), "should be at least 2"));
+    }
+}
+
+/// Of a new-style event only the series may change.
+pub fn event_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
+    let names = [
+        ("regarding", "involvedObject"),
+        ("reason", "reason"),
+        ("note", "message"),
+        ("reason", "reason"),
+        ("type", "type"),
+        ("eventTime", "eventTime"),
+        ("action", "action"),
+        ("related", "related"),
+        ("reportingController", "reportingController"),
+        ("reportingInstance", "reportingInstance"),
+    ];
+    for (name, field) in names {
+        if new.get(name) != old.get(name) {
+            let value = new.get(name).cloned().unwrap_or(json!(""));
+            faults.push(Fault::invalid(field, &value, "field is immutable"));
+        }
+    }
 }

@@ -27,6 +27,9 @@
 //!   ([`Settings::controllers`]).
 //! - Service addresses are handed out in order; node ports and load balancers are not.
 
+mod admission;
+mod apply;
+mod complaints;
 mod conform;
 mod controllers;
 mod defaults;
@@ -40,6 +43,7 @@ mod kinds;
 mod managed;
 mod merge;
 mod patch;
+mod pod_rules;
 mod pods;
 mod quantity;
 mod read;
@@ -51,6 +55,9 @@ mod service;
 mod state;
 mod store;
 mod strategy;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends where its world is not as it must be")]
+mod tests;
 mod trace;
 mod typed;
 mod validate;

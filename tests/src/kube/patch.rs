@@ -56,7 +56,14 @@ fn apply_operation(target: &mut Value, operation: &Value) -> Option<()> {
         "remove" => take(target, path).map(drop),
         "replace" => {
             let value = operation.get("value")?.clone();
-            *target.pointer_mut(path)? = value;
+            // A key that is not there is replaced too, an index is not.
+            match target.pointer_mut(path) {
+                Some(place) => *place = value,
+                None => {
+                    let (parent, last) = split(path)?;
+                    target.pointer_mut(parent)?.as_object_mut()?.insert(last, value);
+                }
+            }
             Some(())
         }
         "move" => {
@@ -158,7 +165,10 @@ pub fn strategic(target: &mut Value, patch: &Value, schema: &Type) {
     for (key, order) in changes {
         if let Some(list) = key.strip_prefix(ORDER) {
             let field = schema.field(list).unwrap_or(Type::Deduced);
-            put_in_order(object.get_mut(list), order, field.shape().strategic.merge_key.as_deref());
+            if let (Some(Value::Array(list)), Value::Array(order)) = (object.get_mut(list), order) {
+                let now = list.clone();
+                put_in_order(list, &now, order, field.shape().strategic.merge_key.as_deref());
+            }
         }
     }
 }
@@ -192,50 +202,60 @@ fn delete_scalars(list: Option<&mut Value>, gone: &Value) {
 }
 
 fn merge_items(current: &mut Vec<Value>, items: &[Value], merge_key: Option<&str>, item_type: &Type) {
-    let Some(key) = merge_key else {
-        for item in items {
-            if !current.contains(item) {
-                current.push(item.clone());
-            }
+    let live = current.clone();
+    if let Some(key) = merge_key {
+        if items.iter().any(|item| item[DIRECTIVE] == "replace") {
+            *current = items.iter().filter(|item| item.get(DIRECTIVE).is_none()).cloned().collect();
+            return;
         }
-        return;
-    };
-    if items.iter().any(|item| item[DIRECTIVE] == "replace") {
-        *current = items.iter().filter(|item| item.get(DIRECTIVE).is_none()).cloned().collect();
-        return;
+        for item in items {
+            merge_item(current, item, key, item_type);
+        }
+    } else {
+        current.extend(items.iter().filter(|item| !live.contains(item)).cloned());
     }
-    for item in items {
-        let place = current.iter().position(|mine| mine.get(key) == item.get(key));
-        match (item.get(DIRECTIVE).and_then(Value::as_str), place) {
-            (Some("delete"), Some(index)) => {
-                current.remove(index);
-            }
-            (Some("delete"), None) => {}
-            (_, Some(index)) => strategic(&mut current[index], item, item_type),
-            (_, None) => {
-                let mut fresh = Value::Object(Map::new());
-                strategic(&mut fresh, item, item_type);
-                current.push(fresh);
-            }
+    put_in_order(current, &live, items, merge_key);
+}
+
+fn merge_item(current: &mut Vec<Value>, item: &Value, key: &str, item_type: &Type) {
+    let place = current.iter().position(|mine| mine.get(key) == item.get(key));
+    match (item.get(DIRECTIVE).and_then(Value::as_str), place) {
+        (Some("delete"), Some(index)) => {
+            current.remove(index);
+        }
+        (Some("delete"), None) => {}
+        (_, Some(index)) => strategic(&mut current[index], item, item_type),
+        (_, None) => {
+            let mut fresh = Value::Object(Map::new());
+            strategic(&mut fresh, item, item_type);
+            current.push(fresh);
         }
     }
 }
 
-/// Items that the order does not name keep their place relative to their neighbours.
-fn put_in_order(list: Option<&mut Value>, order: &Value, merge_key: Option<&str>) {
-    let (Some(Value::Array(list)), Value::Array(order)) = (list, order) else { return };
-    let rank = |item: &Value| {
-        order.iter().position(|wanted| match merge_key {
-            Some(key) => wanted.get(key) == item.get(key),
-            None => wanted == item,
-        })
+/// The items that the order names come in its order. The others are put among them: before the first one that
+/// followed them in the live list, else at the end.
+fn put_in_order(list: &mut Vec<Value>, live: &[Value], order: &[Value], merge_key: Option<&str>) {
+    let same = |a: &Value, b: &Value| match merge_key {
+        Some(key) => a.get(key) == b.get(key),
+        None => a == b,
     };
-    let mut named: Vec<Value> = list.iter().filter(|item| rank(item).is_some()).cloned().collect();
-    named.sort_by_key(|item| rank(item));
-    let mut named = named.into_iter();
-    for slot in list.iter_mut().filter(|item| rank(item).is_some()) {
-        if let Some(item) = named.next() {
-            *slot = item;
-        }
+    let place = |all: &[Value], item: &Value| all.iter().position(|other| same(other, item));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(list).into_iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    let mut named = named.into_iter().peekable();
+    let mut others = others.into_iter().peekable();
+    loop {
+        let other_first = match (others.peek(), named.peek()) {
+            (None, None) => return,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (Some(other), Some(name)) => match (place(live, other), place(live, name)) {
+                (Some(left), Some(right)) => left < right,
+                _ => false,
+            },
+        };
+        list.extend(if other_first { others.next() } else { named.next() });
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::complaints::complaints;
 use super::conform;
 use super::defaults;
 use super::events;
@@ -14,7 +15,6 @@ use super::managed::{self, Writer};
 use super::refusal::{About, Refusal};
 use super::request::{Request, Verb};
 use super::store::{Key, Store};
-use super::typed::complaints;
 
 /// What time it is.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;

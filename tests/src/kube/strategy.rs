@@ -6,7 +6,10 @@
 use serde_json::{Map, Value, json};
 
 use super::defaults::qos_class;
+use super::events::{event_faults, event_update_faults, new_event_faults};
 use super::kinds::Kind;
+use super::pod_rules::{pod_faults, pod_update_faults};
+use super::quantity::Quantity;
 use super::refusal::Fault;
 use super::validate::{changeable_meta, custom, meta_update, name_rule, object_meta};
 
@@ -94,7 +97,7 @@ fn content(object: &Value) -> Map<String, Value> {
 }
 
 /// A write through the status endpoint: all but status stays (built-in kinds let metadata through).
-pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value) {
+pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value, now: &str) {
     if kind.custom {
         let managed = new["metadata"].get("managedFields").cloned();
         let version = new["metadata"].get("resourceVersion").cloned();
@@ -117,6 +120,16 @@ pub fn prepare_status(kind: &Kind, new: &mut Value, old: &Value) {
             copy(&mut new["metadata"], &old["metadata"], "ownerReferences");
             copy(&mut new["metadata"], &old["metadata"], "deletionTimestamp");
             copy(&mut new["status"], &old["status"], "qosClass");
+        }
+        "persistentvolumes" => {
+            let (after, before) = (&new["status"], &old["status"]);
+            let moved = after["phase"] != before["phase"];
+            let stamped = after.get("lastPhaseTransitionTime");
+            if moved && (stamped.is_none() || stamped == before.get("lastPhaseTransitionTime")) {
+                new["status"]["lastPhaseTransitionTime"] = json!(now);
+            } else if stamped.is_none() {
+                copy(&mut new["status"], &old["status"], "lastPhaseTransitionTime");
+            }
         }
         "volumeattachments" => {
             for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
@@ -166,11 +179,11 @@ pub fn update_faults(kind: &Kind, new: &Value, old: &Value, subresource: &str) -
     faults
 }
 
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
-fn need(object: &Value, pointer: &str, field: &str, why: &str, faults: &mut Vec<Fault>) {
+pub(super) fn need(object: &Value, pointer: &str, field: &str, why: &str, faults: &mut Vec<Fault>) {
     if text(object, pointer).is_empty() {
         faults.push(Fault::required(field, why));
     }
@@ -216,128 +229,6 @@ fn built_in_faults(kind: &Kind, object: &Value, faults: &mut Vec<Fault>) {
     }
 }
 
-/// What both versions of events must hold to. The real server words it in the terms of the old one.
-fn event_faults(event: &Value, group: &str, faults: &mut Vec<Fault>) {
-    let (regarding, controller) = match group {
-        "" => ("involvedObject", "reportingComponent"),
-        _ => ("regarding", "reportingController"),
-    };
-    let namespace = text(event, "/metadata/namespace");
-    let about = event[regarding]["namespace"].as_str().unwrap_or("");
-    let field = "involvedObject.namespace";
-    let why = "does not match event.namespace";
-    if event["eventTime"].is_null() {
-        if about != namespace && !(about.is_empty() && namespace == "default") {
-            faults.push(Fault::invalid(field, &json!(about), why));
-        }
-        return;
-    }
-    if about.is_empty() && namespace != "default" && namespace != "kube-system" {
-        faults.push(Fault::invalid(field, &json!(about), why));
-    }
-    need(event, &format!("/{controller}"), controller, "", faults);
-    for name in ["reportingInstance", "action", "reason"] {
-        need(event, &format!("/{name}"), name, "", faults);
-    }
-}
-
-fn new_event_faults(event: &Value, faults: &mut Vec<Fault>) {
-    if event["eventTime"].is_null() {
-        faults.push(Fault::required("eventTime", ""));
-    }
-    let kind = text(event, "/type");
-    if kind != "Normal" && kind != "Warning" {
-        faults.push(Fault::invalid("type", &json!(""), &format!("has invalid value: {kind}")));
-    }
-    if event["series"]["count"].as_i64().is_some_and(|count| count < 2) {
-        faults.push(Fault::invalid("series.count", &json!(""), "should be at least 2"));
-    }
-}
-
-/// Of a new-style event only the series may change.
-fn event_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
-    let names = [
-        ("regarding", "involvedObject"),
-        ("reason", "reason"),
-        ("note", "message"),
-        ("reason", "reason"),
-        ("type", "type"),
-        ("eventTime", "eventTime"),
-        ("action", "action"),
-        ("related", "related"),
-        ("reportingController", "reportingController"),
-        ("reportingInstance", "reportingInstance"),
-    ];
-    for (name, field) in names {
-        if new.get(name) != old.get(name) {
-            let value = new.get(name).cloned().unwrap_or(json!(""));
-            faults.push(Fault::invalid(field, &value, "field is immutable"));
-        }
-    }
-}
-
-fn pod_faults(spec: &Value, faults: &mut Vec<Fault>) {
-    let containers = spec["containers"].as_array().cloned().unwrap_or_default();
-    if containers.is_empty() {
-        faults.push(Fault::required("spec.containers", ""));
-    }
-    let mut volumes: Vec<&str> = Vec::new();
-    for (index, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
-        let before = faults.len();
-        one_of(volume, &VOLUME_SOURCES, &format!("spec.volumes[{index}]"), "volume type", faults);
-        if faults.len() == before {
-            volumes.extend(volume["name"].as_str());
-        }
-    }
-    for (index, container) in containers.iter().enumerate() {
-        let path = format!("spec.containers[{index}]");
-        need(container, "/name", &format!("{path}.name"), "", faults);
-        need(container, "/image", &format!("{path}.image"), "", faults);
-        for (mount_index, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
-            let name = mount["name"].as_str().unwrap_or("");
-            if !volumes.contains(&name) {
-                faults.push(Fault {
-                    reason: "FieldValueNotFound",
-                    field: format!("{path}.volumeMounts[{mount_index}].name"),
-                    message: format!("Not found: {name:?}"),
-                });
-            }
-        }
-        over_limit(&container["resources"], &path, faults);
-        for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-            one_of(&container[probe], &HANDLERS, &format!("{path}.{probe}"), "handler type", faults);
-        }
-    }
-}
-
-/// In the order in which the real server looks at them.
-const VOLUME_SOURCES: [&str; 8] =
-    ["emptyDir", "hostPath", "secret", "persistentVolumeClaim", "configMap", "downwardAPI", "projected", "csi"];
-const HANDLERS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "grpc"];
-
-/// Of several ways to say where something comes from, the first counts and the others are too many.
-fn one_of(object: &Value, choices: &[&str], path: &str, what: &str, faults: &mut Vec<Fault>) {
-    for extra in choices.iter().filter(|choice| object.get(**choice).is_some()).skip(1) {
-        let why = format!("may not specify more than 1 {what}");
-        faults.push(Fault::forbidden(&format!("{path}.{extra}"), &why));
-    }
-}
-
-fn over_limit(resources: &Value, path: &str, faults: &mut Vec<Fault>) {
-    use super::quantity::Quantity;
-    let amount = |value: &Value| value.as_str().and_then(Quantity::parse).map(|quantity| quantity.milli());
-    for (name, request) in resources["requests"].as_object().into_iter().flatten() {
-        let limit = &resources["limits"][name];
-        if let (Some(asked), Some(most)) = (amount(request), amount(limit))
-            && asked > most
-        {
-            let why = format!("must be less than or equal to {name} limit of {}", limit.as_str().unwrap_or(""));
-            faults.push(Fault::invalid(&format!("{path}.resources.requests"), request, &why));
-        }
-    }
-}
-
-const POD_UPDATE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const CLAIM_UPDATE: &str =
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
@@ -345,16 +236,7 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
     let changed = |pointer: &str| new.pointer(pointer) != old.pointer(pointer);
     match kind.resource.as_str() {
         "pods" => {
-            let count = |pod: &Value| pod["spec"]["containers"].as_array().map_or(0, Vec::len);
-            if count(new) != count(old) {
-                let why = "pod updates may not add or remove containers";
-                faults.push(Fault::forbidden("spec.containers", why));
-            } else {
-                toleration_faults(&new["spec"], &old["spec"], faults);
-            }
-            if count(new) == count(old) && without_mutable(&new["spec"]) != without_mutable(&old["spec"]) {
-                faults.push(Fault::forbidden("spec", POD_UPDATE));
-            }
+            pod_update_faults(&new["spec"], &old["spec"], faults);
         }
         "persistentvolumeclaims" => claim_update_faults(&new["spec"], old, faults),
         "persistentvolumes" => {
@@ -367,6 +249,10 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
                 let value = new["spec"].get("nodeAffinity").cloned().unwrap_or_default();
                 faults.push(Fault::invalid("nodeAffinity", &value, why));
             }
+        }
+        "nodes" if changed("/spec/providerID") && !text(old, "/spec/providerID").is_empty() => {
+            let why = "node updates may not change providerID except from \"\" to valid";
+            faults.push(Fault::forbidden("spec.providerID", why));
         }
         "volumeattachments" if changed("/spec") => {
             faults.push(Fault::invalid("spec", &new["spec"], "field is immutable"));
@@ -406,22 +292,7 @@ fn immutable_faults(kind: &Kind, new: &Value, old: &Value, faults: &mut Vec<Faul
     }
 }
 
-/// Tolerations may be added, and an existing one may last longer or shorter.
-fn toleration_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
-    let list = |spec: &Value| -> Vec<Value> {
-        let mut list = spec["tolerations"].as_array().cloned().unwrap_or_default();
-        list.iter_mut().for_each(|toleration| remove(toleration, "tolerationSeconds"));
-        list
-    };
-    let now = list(new);
-    if list(old).iter().any(|toleration| !now.contains(toleration)) {
-        let why = "existing toleration can not be modified except its tolerationSeconds";
-        faults.push(Fault::forbidden("spec.tolerations", why));
-    }
-}
-
 fn claim_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
-    use super::quantity::Quantity;
     let size = |spec: &Value| {
         spec.pointer("/resources/requests/storage").and_then(Value::as_str).and_then(Quantity::parse).map(|q| q.whole())
     };
@@ -453,18 +324,4 @@ fn claim_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
         let why = "field can not be less than status.capacity";
         faults.push(Fault::forbidden("spec.resources.requests.storage", why));
     }
-}
-
-/// A pod's spec without what may change through the main endpoint.
-fn without_mutable(spec: &Value) -> Value {
-    let mut spec = spec.clone();
-    for list in ["containers", "initContainers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            remove(container, "image");
-        }
-    }
-    for field in ["activeDeadlineSeconds", "tolerations"] {
-        remove(&mut spec, field);
-    }
-    spec
 }

@@ -4,13 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::defaults;
 use super::kinds::Kind;
-use super::managed::{self, Conflict, Writer};
+use super::managed;
 use super::patch::{json_patch, merge_patch, strategic};
 use super::refusal::{About, Fault, Refusal};
 use super::request::Request;
 use super::state::{Answer, State, Target};
 use super::strategy;
-use super::typed::complaints;
 
 impl State {
     /// POST.
@@ -73,7 +72,8 @@ impl State {
         let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
         if target.key.1.is_empty() {
             // Until there is a name, refusals show what it will start with.
-            let named = Target { kind, index: target.index, key: (target.key.0.clone(), prefix.clone()) };
+            let shown = if prefix.is_empty() { "Unknown".to_owned() } else { prefix.clone() };
+            let named = Target { kind, index: target.index, key: (target.key.0.clone(), shown) };
             self.admit_namespace(&named)?;
         } else {
             self.admit_namespace(&target)?;
@@ -114,101 +114,6 @@ impl State {
             if self.store.get(target.index, &(target.key.0.clone(), name.clone())).is_none() {
                 return name;
             }
-        }
-    }
-
-    /// The namespace must be there, and not be going away.
-    fn admit_namespace(&self, target: &Target<'_>) -> Result<(), Refusal> {
-        if !target.kind.namespaced {
-            return Ok(());
-        }
-        let namespace = &target.key.0;
-        let index = self.kinds.find("", "v1", "namespaces").unwrap_or(0);
-        let Some(found) = self.store.get(index, &(String::new(), namespace.clone())) else {
-            let about = About { group: "", resource: "namespaces", kind: "Namespace", name: namespace };
-            return Err(Refusal::not_found(&about));
-        };
-        if found["status"]["phase"] == "Terminating" {
-            return Err(Refusal::namespace_terminating(&target.about(), namespace));
-        }
-        Ok(())
-    }
-
-    /// The mutating admission plugins that are on by default.
-    fn admit(&mut self, kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
-        let protect = match kind.resource.as_str() {
-            _ if kind.custom => None,
-            "persistentvolumes" => Some("kubernetes.io/pv-protection"),
-            "persistentvolumeclaims" => Some("kubernetes.io/pvc-protection"),
-            "pods" => {
-                let class = self.priority_class(object)?;
-                defaults::admit_pod(&mut object["spec"], class.as_ref());
-                None
-            }
-            "nodes" => {
-                taint_not_ready(&mut object["spec"]);
-                None
-            }
-            _ => None,
-        };
-        if let Some(finalizer) = protect
-            && let Some(metadata) = object["metadata"].as_object_mut()
-            && let Some(list) = metadata.entry("finalizers").or_insert_with(|| json!([])).as_array_mut()
-            && !list.contains(&json!(finalizer))
-        {
-            list.push(json!(finalizer));
-        }
-        if kind.is("persistentvolumeclaims") && object["spec"].get("storageClassName").is_none() {
-            self.default_storage_class(&mut object["spec"]);
-        }
-        Ok(())
-    }
-
-    fn priority_class(&self, pod: &Value) -> Result<Option<Value>, Refusal> {
-        let name = pod["spec"]["priorityClassName"].as_str().unwrap_or("");
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let index = self.kinds.find("scheduling.k8s.io", "v1", "priorityclasses").unwrap_or(0);
-        let class = self.store.get(index, &(String::new(), name.to_owned()));
-        class.map(|class| Some((*class).clone())).ok_or_else(|| {
-            let pod_name = pod["metadata"]["name"].as_str().unwrap_or("");
-            let about = About { group: "", resource: "pods", kind: "Pod", name: pod_name };
-            Refusal::forbidden(&about, &format!("no PriorityClass with name {name} was found"))
-        })
-    }
-
-    fn default_storage_class(&self, spec: &mut Value) {
-        let index = self.kinds.find("storage.k8s.io", "v1", "storageclasses").unwrap_or(0);
-        let marker = "storageclass.kubernetes.io/is-default-class";
-        let default = self.store.all(index).find(|(_, class)| class["metadata"]["annotations"][marker] == "true");
-        if let Some(((_, name), _)) = default {
-            spec["storageClassName"] = json!(name);
-        }
-    }
-
-    /// Cluster addresses are handed out in order.
-    fn allocate_address(&mut self, spec: &mut Value) {
-        if spec["type"] == "ExternalName" {
-            return;
-        }
-        if spec["clusterIP"] == "None" && spec["selector"].as_object().is_none_or(Map::is_empty) {
-            // Nobody selects by family where nobody selects.
-            spec["clusterIPs"] = json!(["None"]);
-            spec["ipFamilies"] = json!(["IPv4", "IPv6"]);
-            spec["ipFamilyPolicy"] = json!("RequireDualStack");
-            return;
-        }
-        if spec["clusterIP"].as_str().is_none_or(str::is_empty) {
-            let number = self.number();
-            spec["clusterIP"] = json!(format!("10.0.{}.{}", (number >> 8) & 255, number & 255));
-        }
-        spec["clusterIPs"] = json!([spec["clusterIP"]]);
-        if spec.get("ipFamilies").is_none() {
-            spec["ipFamilies"] = json!(["IPv4"]);
-        }
-        if spec.get("ipFamilyPolicy").is_none() {
-            spec["ipFamilyPolicy"] = json!("SingleStack");
         }
     }
 
@@ -285,60 +190,6 @@ impl State {
         Ok(object)
     }
 
-    /// Server-side apply: the object as it would become, managers included.
-    fn apply(&self, kind: &Kind, request: &Request, live: Option<&Value>) -> Result<Value, Refusal> {
-        let mut config = request.json().ok_or_else(|| Refusal::bad_request("error decoding YAML: not JSON"))?;
-        let (given_version, given_kind) =
-            (config["apiVersion"].as_str().unwrap_or(""), config["kind"].as_str().unwrap_or(""));
-        if given_version != kind.api_version() || given_kind != kind.kind {
-            let (group, version) = given_version.rsplit_once('/').unwrap_or(("", given_version));
-            let message = format!("invalid object type: {group}/{version}, Kind={given_kind}");
-            return Err(Refusal::bad_request(message));
-        }
-        if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
-            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
-        }
-        if let Some(metadata) = config["metadata"].as_object_mut() {
-            metadata.remove("managedFields");
-        }
-        let wrong = complaints(&config, &kind.schema, false);
-        if !wrong.is_empty() {
-            return Err(Refusal::internal(typed_complaint(kind, &config, &wrong)));
-        }
-        let empty = self.empty(kind);
-        let mut before = live.cloned().unwrap_or_else(|| empty.clone());
-        let known = managed::read(managed::take(&mut before).as_ref());
-        let (manager, api_version, time) = (request.manager(), kind.api_version(), self.time());
-        let subresource = request.subresource.as_deref().unwrap_or("");
-        let writer = Writer {
-            manager: &manager,
-            api_version: &api_version,
-            subresource,
-            schema: &kind.schema,
-            reset: if subresource == "status" { &kind.reset_status } else { &kind.reset },
-            time: &time,
-        };
-        let force = request.flag("force");
-        let (new, managers) =
-            managed::applied(&before, &empty, &config, known, &writer, force).map_err(|c| apply_conflict(&c))?;
-        let mut new = self.conform_applied(kind, new);
-        if live.is_none()
-            && let Some(uid) = new["metadata"]["uid"].as_str()
-        {
-            let about = About {
-                group: &kind.group,
-                resource: &kind.resource,
-                kind: &kind.kind,
-                name: request.name.as_deref().unwrap_or(""),
-            };
-            let why =
-                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
-            return Err(Refusal::conflict(&about, &why));
-        }
-        managed::write(&mut new, &managers);
-        Ok(new)
-    }
-
     /// The second half of every change: preconditions, strategy, validation, storage.
     pub fn replace(
         &mut self,
@@ -360,7 +211,7 @@ impl State {
         let subresource = request.subresource.as_deref().unwrap_or("");
         let mut faults = Vec::new();
         match subresource {
-            "status" => strategy::prepare_status(kind, &mut new, &old),
+            "status" => strategy::prepare_status(kind, &mut new, &old, &self.time()),
             "resize" => super::pods::prepare_resize(&mut new, &old, &mut faults),
             _ => strategy::prepare_update(kind, &mut new, &old),
         }
@@ -369,6 +220,7 @@ impl State {
             return Err(Refusal::invalid(&validation_about(&target), &faults));
         }
         managed::ignore_times(&mut new, &old);
+        self.admit_change(&target, subresource, &new, &old)?;
         if ends(kind, &new, &old) {
             if !is_dry(request) {
                 self.erase(&target);
@@ -406,16 +258,6 @@ fn is_dry(request: &Request) -> bool {
 fn remove_meta(object: &mut Value, field: &str) {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove(field);
-    }
-}
-
-fn taint_not_ready(spec: &mut Value) {
-    let taint = json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"});
-    let list = spec.as_object_mut().map(|spec| spec.entry("taints").or_insert_with(|| json!([])));
-    if let Some(Value::Array(taints)) = list
-        && !taints.iter().any(|other| other["key"] == taint["key"])
-    {
-        taints.push(taint);
     }
 }
 
@@ -531,48 +373,4 @@ fn check_patch_type(kind: &Kind, request: &Request) -> Result<(), Refusal> {
         known.join(", ")
     );
     Err(Refusal::plain(415, "UnsupportedMediaType", message))
-}
-
-fn typed_complaint(kind: &Kind, config: &Value, wrong: &[String]) -> String {
-    let text = |name: &str| config["metadata"][name].as_str().unwrap_or("").to_owned();
-    let said = match wrong {
-        [one] => one.clone(),
-        many => format!("errors:\n  {}", many.join("\n  ")),
-    };
-    let group_version = if kind.group.is_empty() { format!("/{}", kind.version) } else { kind.api_version() };
-    format!(
-        "failed to create typed patch object ({}/{}; {group_version}, Kind={}): {said}",
-        text("namespace"),
-        text("name"),
-        kind.kind
-    )
-}
-
-fn apply_conflict(conflicts: &[Conflict]) -> Refusal {
-    let message = match conflicts {
-        [one] => format!("Apply failed with 1 conflict: conflict with {}: {}", one.manager, one.field),
-        many => {
-            let mut managers: Vec<&str> = many.iter().map(|conflict| conflict.manager.as_str()).collect();
-            managers.sort_unstable();
-            managers.dedup();
-            let mut lines = Vec::new();
-            for manager in managers {
-                lines.push(format!("conflicts with {manager}:"));
-                let fields = many.iter().filter(|conflict| conflict.manager == manager);
-                lines.extend(fields.map(|conflict| format!("- {}", conflict.field)));
-            }
-            format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
-        }
-    };
-    let causes: Vec<Value> = conflicts
-        .iter()
-        .map(|conflict| {
-            json!({
-                "reason": "FieldManagerConflict",
-                "message": format!("conflict with {}", conflict.manager),
-                "field": conflict.field,
-            })
-        })
-        .collect();
-    Refusal { details: Some(json!({"causes": causes})), ..Refusal::plain(409, "Conflict", message) }
 }

@@ -14,6 +14,7 @@ use super::scripts::Step;
 static TIME: LazyLock<Regex> = LazyLock::new(|| expression(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"));
 static GENERATED: LazyLock<Regex> = LazyLock::new(|| expression("gen-[a-z0-9]{5}"));
 /// Some refusals end with a difference of Go structs, which is for people only.
+static RECORD: LazyLock<Regex> = LazyLock::new(|| expression(r"in record \(\d+\)"));
 /// Others print Go structs, with Go's names of the fields.
 static GO_VALUE: LazyLock<Regex> = LazyLock::new(|| expression(r"Invalid value: \{.*\}: "));
 static GO_DIFFERENCE: LazyLock<Regex> = LazyLock::new(|| expression(r"(?s)\n@@.*"));
@@ -154,7 +155,7 @@ impl Side {
         for (place, version) in self.versions.iter().enumerate() {
             text = text.replace(&format!("({version})"), &format!("(version {place})"));
         }
-        text
+        RECORD.replace_all(&text, "in record (UNSEEN)").into_owned()
     }
 }
 
