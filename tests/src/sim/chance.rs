@@ -9,6 +9,9 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::kube::{ApiServer, Call, Cut, Refusal, Verdict, Which};
 use crate::world::{Fault, FaultKind, World};
 
+/// The kinds whose watches break and lag.
+pub const DISTURBED: [&str; 5] = ["notebooks", "pods", "endpointslices", "services", "persistentvolumeclaims"];
+
 /// How often things go wrong: of a thousand requests, or in a minute.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
@@ -50,9 +53,9 @@ impl Chance {
         Self { random: SmallRng::seed_from_u64(seed), rates, calm: false }
     }
 
-    /// No more faults.
-    pub fn calm(&mut self) {
-        self.calm = true;
+    /// No faults for a while, or faults again.
+    pub fn calm(&mut self, calm: bool) {
+        self.calm = calm;
     }
 
     /// How often something is laid in wait.
@@ -128,8 +131,7 @@ impl Chance {
     }
 
     fn disturb_watches(&mut self, server: &ApiServer, controller: &str) -> String {
-        let resources = ["notebooks", "pods", "endpointslices", "services", "persistentvolumeclaims"];
-        let resource = resources.get(self.random.random_range(0..resources.len())).copied().unwrap_or("notebooks");
+        let resource = DISTURBED.get(self.random.random_range(0..DISTURBED.len())).copied().unwrap_or("notebooks");
         let which = Which { user: Some(controller.to_owned()), resource: Some(resource.to_owned()) };
         if self.random.random_bool(0.5) {
             let cut = match self.random.random_range(0..3_u32) {

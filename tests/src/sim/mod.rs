@@ -341,6 +341,7 @@ fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
         sweep_interval_s: settings.sweep_interval_s,
         may_act: Arc::new(|| true),
         on_call: Arc::new(|_, _| {}),
+        on_status: Arc::new(|_, _| {}),
         on_reconcile: Arc::new(move |_, _| looked.looked()),
         on_status: Arc::new(|_, _| {}),
     });

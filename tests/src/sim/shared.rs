@@ -10,11 +10,11 @@ use rehost_api::labels;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::chance::Chance;
+use super::chance::{Chance, DISTURBED};
 use super::chronicle::{Chronicle, Weight};
 use super::line::{Cut, CutPlace};
 use super::scene::{ClusterScene, Scene};
-use crate::kube::{ApiServer, Call, Verb, Verdict};
+use crate::kube::{ApiServer, Call, Verb, Verdict, Which};
 use crate::oracles::{Change, IdleLooks, Judge, Stillness, Violation};
 use crate::world::exchange::method_name;
 use crate::world::{Place, Request, Response, World, schema};
@@ -389,10 +389,16 @@ impl Shared {
         lock(&self.chance).as_mut().map_or(Verdict::Pass, |chance| chance.fate(call, false))
     }
 
-    /// No more faults from here on.
-    pub fn calm(&self) {
-        if let Some(chance) = lock(&self.chance).as_mut() {
-            chance.calm();
+    /// No faults for a while, those that wait among them; or faults again.
+    pub fn calm(&self, calm: bool) {
+        let Some(()) = self.draw(|chance| chance.calm(calm)) else { return };
+        self.note(Weight::Headline, "chance", if calm { "rests" } else { "goes on" }, "");
+        if calm {
+            lock(&self.world).faults_clear();
+            for resource in DISTURBED {
+                let which = Which { user: Some(CONTROLLER.to_owned()), resource: Some(resource.to_owned()) };
+                self.server.set_watch_lag(which, std::time::Duration::ZERO);
+            }
         }
     }
 

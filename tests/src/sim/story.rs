@@ -232,6 +232,13 @@ impl Run {
 
     /// Sixty seconds without a write or a look, then sixty with churn beside and without a write.
     pub async fn still(&self, name: &str, chapter: &str) -> Result<(), Failed> {
+        self.shared().calm(true);
+        let watched = self.watch_stillness(name, chapter).await;
+        self.shared().calm(false);
+        watched
+    }
+
+    async fn watch_stillness(&self, name: &str, chapter: &str) -> Result<(), Failed> {
         // The sweeps have yet to see what has just ended: that is a cause.
         self.wait(Duration::from_secs(2 * self.settings.sweep_interval_s)).await;
         self.shared().watch_doings();
