@@ -38,6 +38,7 @@ pub use situation::{Note, Situation};
 
 use crate::desired::{Desired, Resolution};
 use crate::observe::Observed;
+use crate::seen::Seen;
 
 /// What to do now, and what to remember before.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,13 +145,30 @@ impl<'a> Planner<'a> {
                 Err(refusal) => self.refused(refusal),
             }
         }
-        if self.memory.transition.is_some() && self.wake_at.is_none() {
-            // Whatever is waited for has its own way to wake us; should that fail, this does.
-            self.look_again_in(bounds::POLL_SLOW_S);
-        }
+        self.look_again_soon_enough();
         self.retire_former();
         self.sweep_pods();
         self.expose();
+    }
+
+    /// Whatever a change waits for has its own way to wake us; should that fail, this does. What could not be looked at wakes
+    /// nobody, so it is looked at again soon, however far away the bound of the step is.
+    fn look_again_soon_enough(&mut self) {
+        if self.memory.transition.is_none() {
+            return;
+        }
+        let Observed { instances, home, pods, service: _, slice: _, volume, claim, attachments, .. } = self.observed;
+        let unclear = instances.values().any(Seen::is_unknown)
+            || home.is_unknown()
+            || pods.is_unknown()
+            || volume.is_unknown()
+            || claim.is_unknown()
+            || attachments.is_unknown();
+        if unclear {
+            self.look_again_in(bounds::POLL_S);
+        } else if self.wake_at.is_none() {
+            self.look_again_in(bounds::POLL_SLOW_S);
+        }
     }
 
     /// One step of the transition under way.

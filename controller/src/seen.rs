@@ -39,6 +39,12 @@ impl<T> Seen<T> {
         matches!(self, Seen::Absent)
     }
 
+    /// Whether it could not be looked at.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
     /// Whether the thing was there.
     pub fn is_present(&self) -> bool {
         matches!(self, Seen::Present(_))

@@ -177,7 +177,13 @@ struct DisksOf(Cloud);
 impl Disks for DisksOf {
     fn attach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
         let cloud = self.0.clone();
-        async move { cloud.attach(ZONE, &node, disk_of(&handle)).await }.boxed()
+        async move {
+            let disk = disk_of(&handle);
+            cloud.attach(ZONE, &node, disk).await?;
+            format_blank(&cloud, disk);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn detach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
@@ -193,6 +199,16 @@ impl Disks for DisksOf {
         }
         .boxed()
     }
+}
+
+/// What the driver and the pod's start do with a blank disk: a file system, with the content id that its label says.
+fn format_blank(cloud: &Cloud, disk: &str) {
+    cloud.world.with(|world, _| {
+        let blank = world.home_content(ZONE, disk).is_some_and(|content| content.content_id.is_none() && !content.foreign);
+        if let Some(content_id) = world.disk_labels(ZONE, disk).get(labels::GCE_CONTENT).filter(|_| blank) {
+            world.disk_set_content(ZONE, disk, content_id);
+        }
+    });
 }
 
 fn disk_of(handle: &str) -> &str {
