@@ -343,7 +343,6 @@ fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
         on_call: Arc::new(|_, _| {}),
         on_status: Arc::new(|_, _| {}),
         on_reconcile: Arc::new(move |_, _| looked.looked()),
-        on_status: Arc::new(|_, _| {}),
     });
     incarnation.line = Some(line);
     incarnation.operator = Some(operator.clone());
