@@ -2,4 +2,5 @@
 
 pub mod control_plane;
 pub mod kube;
+pub mod kubelet;
 pub mod manifests;
