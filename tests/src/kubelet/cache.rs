@@ -169,7 +169,7 @@ impl Cache {
     }
 
     /// The claims that a pod's volumes use.
-    pub fn claims_of<'a>(pod: &'a Pod) -> impl Iterator<Item = &'a str> {
+    pub fn claims_of(pod: &Pod) -> impl Iterator<Item = &str> {
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         volumes.filter_map(|volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.as_str()))
     }

@@ -14,6 +14,7 @@ use super::binder::SELECTED_NODE;
 use super::cache::{Cache, is_over, node_of};
 use super::nodes::merge;
 use super::scheduler::{place, waits_for_consumer};
+use super::statuses::{condition, container_statuses, resources_of};
 
 /// Where a pod is in its life on a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,20 +61,6 @@ impl Life {
     pub fn is_running(&self) -> bool {
         matches!(self.stage, Stage::Running(_) | Stage::Ready | Stage::Ending(_)) && self.started.is_some()
     }
-}
-
-/// A condition as the kubelet writes it.
-pub(super) fn condition(kind: &str, status: bool, reason: &str, message: &str, time: &str) -> Value {
-    let mut out = json!({
-        "type": kind,
-        "status": if status { "True" } else { "False" },
-        "lastTransitionTime": time,
-    });
-    if !reason.is_empty() {
-        out["reason"] = json!(reason);
-        out["message"] = json!(message);
-    }
-    out
 }
 
 impl StandIn {
@@ -228,7 +215,7 @@ impl StandIn {
 
     /// The kubelet sees a pod for the first time. One that already runs was seen by an earlier stand-in.
     async fn begin(&mut self, pod: &Arc<Pod>, node: &str) {
-        let (index, _) = self.node_settings(node).map_or((0, ()), |(index, _)| (index, ()));
+        let index = self.node_settings(node).map_or(0, |(index, _)| index);
         self.addresses += 1;
         let address = format!("10.{}.{}.{}", 8 + index, self.addresses / 250, self.addresses % 250 + 2);
         let status = pod.status.clone().unwrap_or_default();
@@ -380,35 +367,4 @@ impl StandIn {
 fn images(pod: &Pod) -> impl Iterator<Item = String> {
     let containers = pod.spec.iter().flat_map(|spec| spec.containers.iter());
     containers.filter_map(|container| container.image.clone())
-}
-
-/// The resources of each container as its spec has them.
-pub(super) fn resources_of(pod: &Pod) -> Vec<Value> {
-    let containers = pod.spec.iter().flat_map(|spec| spec.containers.iter());
-    let value = |resources| serde_json::to_value(resources).unwrap_or_default();
-    containers.map(|container| value(container.resources.clone().unwrap_or_default())).collect()
-}
-
-/// The status of each container, with the resources that it really has.
-pub(super) fn container_statuses(pod: &Pod, life: &Life, ready: bool) -> Value {
-    let containers = pod.spec.iter().flat_map(|spec| spec.containers.iter());
-    let statuses = containers.zip(&life.resources).map(|(container, resources)| {
-        let image = container.image.clone().unwrap_or_default();
-        let mut status = json!({
-            "name": container.name,
-            "image": image,
-            "imageID": format!("sha256:{image}"),
-            "containerID": format!("containerd://{}/{}", pod.uid().unwrap_or_default(), container.name),
-            "ready": ready,
-            "started": true,
-            "restartCount": 0,
-            "state": {"running": {"startedAt": life.started}},
-            "resources": resources,
-        });
-        if let Some(requests) = resources.get("requests") {
-            status["allocatedResources"] = requests.clone();
-        }
-        status
-    });
-    statuses.collect()
 }

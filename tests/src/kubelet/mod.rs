@@ -43,8 +43,14 @@ mod nodes;
 mod resize;
 mod scheduler;
 mod settings;
+mod statuses;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends where its world is not as it must be")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::needless_pass_by_value,
+    reason = "a test ends where its world is not as it must be"
+)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

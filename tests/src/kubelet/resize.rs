@@ -8,9 +8,10 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::StandIn;
-use super::lifecycle::{Stage, condition, container_statuses, resources_of};
+use super::lifecycle::Stage;
 use super::scheduler::{allocatable, free, requests, short};
 use super::settings::ResizeAnswer;
+use super::statuses::{condition, container_statuses, resources_of};
 
 const PENDING: &str = "PodResizePending";
 const IN_PROGRESS: &str = "PodResizeInProgress";
@@ -47,7 +48,7 @@ impl StandIn {
                 let due = self.clock.now() + SignedDuration::try_from(wait).unwrap_or_default();
                 let time = self.time();
                 let mut conditions = vec![json!({"type": PENDING, "$patch": "delete"})];
-                conditions.push(self.observed(pod, condition(IN_PROGRESS, true, "", "", &time)));
+                conditions.push(observed(pod, condition(IN_PROGRESS, true, "", "", &time)));
                 if let Some(life) = self.lives.get_mut(uid) {
                     life.resizing = Some(due);
                 }
@@ -79,13 +80,8 @@ impl StandIn {
         }
     }
 
-    fn observed(&self, pod: &Pod, mut condition: Value) -> Value {
-        condition["observedGeneration"] = json!(pod.metadata.generation);
-        condition
-    }
-
     async fn put_off(&mut self, pod: &Arc<Pod>, uid: &str, reason: &str, why: &str) {
-        let pending = self.observed(pod, condition(PENDING, true, reason, why, &self.time()));
+        let pending = observed(pod, condition(PENDING, true, reason, why, &self.time()));
         let told = format!("{:?} {reason} {why}", pod.metadata.generation);
         self.tell_resize(pod, uid, &told, json!([pending])).await;
     }
@@ -106,6 +102,11 @@ impl StandIn {
         let statuses = container_statuses(pod, life, ready);
         self.say(pod, json!({"conditions": gone(), "containerStatuses": statuses})).await;
     }
+}
+
+fn observed(pod: &Pod, mut condition: Value) -> Value {
+    condition["observedGeneration"] = json!(pod.metadata.generation);
+    condition
 }
 
 fn gone() -> Value {
