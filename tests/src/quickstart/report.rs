@@ -65,6 +65,7 @@ impl Step {
         (self.controller_first_s, self.controller_between_s) = (first_s, between_s);
         self.calls = operations
             .iter()
+            .filter(|operation| operation.insert >= edited)
             .map(|operation| Call {
                 verb: operation.verb.clone(),
                 target: operation.target.clone(),

@@ -308,7 +308,7 @@ impl<'a> Story<'a> {
             let operations = self.ledger.of(&self.stand.cloud, &stem, edited, ended);
             let machines: Vec<String> = self.look.machines(&stem).into_iter().map(|(name, _)| name).collect();
             let reports = self.stand.cloud.reports(ZONE, &machines);
-            step.account(&operations, share(&operations, &reports, edited), edited);
+            step.account(&operations, share(&operations, &reports, edited, ended), edited);
         }
         step
     }

@@ -169,13 +169,13 @@ impl Ledger {
         })
     }
 
-    /// The operations that mention `stem` (the part of names in the cloud that stands for one notebook) and began in this time,
-    /// in order, as they are by now.
+    /// The operations that mention `stem` (the part of names in the cloud that stands for one notebook) and were under way in
+    /// this time, in order, as they are by now.
     #[must_use]
     pub fn of(&self, cloud: &Cloud, stem: &str, from: Timestamp, to: Timestamp) -> Vec<Operation> {
         let mut found: Vec<Operation> = lock(&self.operations)
             .values()
-            .filter(|operation| operation.asked.contains(stem) && operation.insert >= from && operation.insert <= to)
+            .filter(|operation| operation.asked.contains(stem) && operation.insert <= to)
             .cloned()
             .collect();
         for operation in &mut found {
@@ -183,6 +183,7 @@ impl Ledger {
             operation.end = time(&now["endTime"]);
             operation.error = now["error"]["errors"][0]["code"].as_str().map(str::to_owned);
         }
+        found.retain(|operation| operation.end.is_none_or(|end| end >= from));
         found.sort_by_key(|operation| operation.insert);
         found
     }
@@ -232,34 +233,34 @@ fn time(value: &Value) -> Option<Timestamp> {
 pub struct Share {
     /// In which at least one operation was under way.
     pub operations_s: f64,
-    /// Between operations, until a guest had reported: boot, letting go, mounting, serving.
+    /// Without one, until a guest had reported: boot, letting go, mounting, serving.
     pub guests_s: f64,
-    /// From the edit to the first operation: the controller's own.
+    /// From the edit to the first operation, where none of an earlier change was under way: the controller's own.
     pub first_s: f64,
-    /// From the end of one operation, or from the guest's report after it, to the next operation: the controller's own.
+    /// From the end of an operation, or from the guest's report after it, to the next one or the end: the controller's own.
     pub between_s: f64,
 }
 
-/// Splits the time of a change that began with an edit at `from`.
+/// Splits the time of a change, from its edit to its end.
 #[must_use]
-pub fn share(operations: &[Operation], reports: &[Timestamp], from: Timestamp) -> Share {
+pub fn share(operations: &[Operation], reports: &[Timestamp], from: Timestamp, to: Timestamp) -> Share {
     let mut share = Share::default();
-    let mut busy_until: Option<Timestamp> = None;
-    for operation in operations {
-        let Some(end) = operation.end else { continue };
-        match busy_until {
-            None => share.first_s = seconds(from, operation.insert),
-            Some(until) if operation.insert > until => {
-                let reported = reports.iter().filter(|at| **at > until && **at <= operation.insert).max();
-                let from = reported.copied().unwrap_or(until);
-                share.guests_s += seconds(until, from);
-                share.between_s += seconds(from, operation.insert);
-            }
-            Some(_) => {}
+    let mut until = from;
+    let mut waited = false;
+    let spans = operations.iter().map(|operation| (operation.insert.max(from), operation.end.unwrap_or(to).min(to)));
+    // The end is like an operation that takes no time.
+    for (begins, ends) in spans.chain([(to, to)]) {
+        let gap = seconds(until, begins);
+        if gap > 0.0 && !waited && until == from {
+            share.first_s = gap;
+        } else if gap > 0.0 {
+            let reported = reports.iter().filter(|at| **at > until && **at <= begins).max().copied().unwrap_or(until);
+            share.guests_s += seconds(until, reported);
+            share.between_s += seconds(reported, begins);
         }
-        let begins = busy_until.map_or(operation.insert, |until| operation.insert.max(until));
-        share.operations_s += seconds(begins, end);
-        busy_until = Some(busy_until.map_or(end, |until| until.max(end)));
+        waited = true;
+        share.operations_s += seconds(begins.max(until), ends);
+        until = until.max(ends);
     }
     share
 }
@@ -322,8 +323,15 @@ mod tests {
     fn a_gap_is_the_guests_until_it_reports_and_then_the_controllers() {
         let operations = [ran(1, 10), ran(25, 28), ran(30, 33), ran(31, 36)];
         let reports = [at(24), at(40)];
-        let split = share(&operations, &reports, at(0));
-        let expected = Share { operations_s: 9.0 + 3.0 + 6.0, guests_s: 14.0, first_s: 1.0, between_s: 1.0 + 2.0 };
+        let split = share(&operations, &reports, at(0), at(42));
+        let expected =
+            Share { operations_s: 9.0 + 3.0 + 6.0, guests_s: 14.0 + 4.0, first_s: 1.0, between_s: 1.0 + 2.0 + 2.0 };
         assert_eq!(split, expected);
+    }
+
+    #[test]
+    fn what_an_earlier_change_left_under_way_is_no_wait_of_the_controllers() {
+        let split = share(&[ran(-20, 7), ran(9, 30)], &[], at(0), at(20));
+        assert_eq!(split, Share { operations_s: 7.0 + 11.0, guests_s: 0.0, first_s: 0.0, between_s: 2.0 });
     }
 }
