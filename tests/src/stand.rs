@@ -62,7 +62,7 @@ pub struct StandSettings {
 impl Default for StandSettings {
     fn default() -> Self {
         Self {
-            time_scale: 10.0,
+            time_scale: 5.0,
             seed: 1,
             world_log: None,
             sweep_interval_s: 15,

@@ -30,7 +30,7 @@ impl State {
         if !wrong.is_empty() {
             return Err(Refusal::internal(typed_complaint(kind, &config, &wrong)));
         }
-        let empty = self.empty(kind);
+        let empty = State::empty(kind);
         let mut before = live.cloned().unwrap_or_else(|| empty.clone());
         let known = managed::read(managed::take(&mut before).as_ref());
         let (manager, api_version, time) = (request.manager(), kind.api_version(), self.time());

@@ -198,9 +198,8 @@ pub fn prune(value: &mut Value, schema: &Type, path: &str, unknown: &mut Vec<Str
                     continue;
                 }
                 let below = if top { key.clone() } else { format!("{path}.{key}") };
-                match map.fields.get(key).or(map.rest.as_ref().filter(|_| map.open)) {
-                    Some(field) => prune(item, field, &below, unknown),
-                    None => continue,
+                if let Some(field) = map.fields.get(key).or(map.rest.as_ref().filter(|_| map.open)) {
+                    prune(item, field, &below, unknown);
                 }
             }
         }
@@ -230,7 +229,9 @@ pub fn stored(value: &mut Value, schema: &Type) {
         }
         Value::Array(all) => {
             if let Some(list) = &shape.list {
-                all.iter_mut().for_each(|item| stored(item, &list.item));
+                for item in all {
+                    stored(item, &list.item);
+                }
             }
         }
         _ => {}
@@ -261,7 +262,9 @@ pub fn default_custom(value: &mut Value, schema: &Type, drop_nulls: bool) {
         }
         Value::Array(all) => {
             if let Some(list) = &shape.list {
-                all.iter_mut().for_each(|item| default_custom(item, &list.item, drop_nulls));
+                for item in all {
+                    default_custom(item, &list.item, drop_nulls);
+                }
             }
         }
         _ => {}

@@ -1,4 +1,4 @@
-//! Defaults of built-in kinds that the OpenAPI document does not tell, and those that the default admission adds.
+//! Defaults of built-in kinds that the `OpenAPI` document does not tell, and those that the default admission adds.
 
 use serde_json::{Map, Value, json};
 

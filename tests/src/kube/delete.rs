@@ -46,7 +46,7 @@ struct Outcome {
 impl State {
     /// DELETE of one object.
     pub fn delete(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let options = Options::of(request);
         if kind.is("namespaces") {
             return self.delete_namespace(&target, &options);
@@ -61,8 +61,8 @@ impl State {
         let list = self.list(kind, request)?;
         let options = Options::of(request);
         for item in list["items"].as_array().into_iter().flatten() {
-            let mut target = self.target(kind, request);
-            target.key.1 = item["metadata"]["name"].as_str().unwrap_or("").to_owned();
+            let mut target = State::target(kind, request);
+            item["metadata"]["name"].as_str().unwrap_or("").clone_into(&mut target.key.1);
             match self.delete_one(&target, &options) {
                 Ok(_) => {}
                 Err(refusal) if refusal.code == 404 => {}

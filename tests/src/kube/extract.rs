@@ -1,4 +1,4 @@
-//! Makes `openapi.json`: what the simulated server needs to know of the real one's OpenAPI document.
+//! Makes `openapi.json`: what the simulated server needs to know of the real one's `OpenAPI` document.
 //!
 //! The equality test makes the extract again from the real server that it talks to, and fails if the tree's copy
 //! differs; with `REHOST_WRITE_EXTRACT=1` it writes the copy instead. Nobody edits it by hand.

@@ -44,21 +44,21 @@ impl ApiServer {
     /// When the server has no such kind.
     pub fn all(&self, kind: &str) -> Vec<Value> {
         let state = lock(&self.inner.source.state);
-        let index = self.kind_index(&state, kind);
+        let index = kind_index(&state, kind);
         let shown = state.kinds.get(index);
         let stored = shown.stored_as.unwrap_or(index);
         state.store.all(stored).map(|(_, object)| super::state::served(shown, object)).collect()
     }
+}
 
-    fn kind_index(&self, state: &super::state::State, kind: &str) -> usize {
-        state.kinds.by_name(kind).unwrap_or_else(|| panic!("the server has no kind {kind}"))
-    }
+fn kind_index(state: &super::state::State, kind: &str) -> usize {
+    state.kinds.by_name(kind).unwrap_or_else(|| panic!("the server has no kind {kind}"))
 }
 
 impl Hand<'_> {
     fn request(&self, verb: Verb, kind: &str, namespace: &str, name: &str) -> Request {
         let state = lock(&self.server.inner.source.state);
-        let index = self.server.kind_index(&state, kind);
+        let index = kind_index(&state, kind);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Request {
             user: self.user.clone(),
@@ -101,7 +101,7 @@ impl Hand<'_> {
     pub fn apply(&self, object: &Value) -> Result<Value, Refusal> {
         let name = object["metadata"]["name"].as_str().unwrap_or("");
         let mut request = self.request(Verb::Patch, &kind_of(object), namespace_of(object), name);
-        request.content_type = "application/apply-patch+yaml".to_owned();
+        "application/apply-patch+yaml".clone_into(&mut request.content_type);
         request.query.insert("force".to_owned(), "true".to_owned());
         request.body = object.to_string().into();
         self.run(&request)
@@ -118,7 +118,7 @@ impl Hand<'_> {
     ) -> Result<Value, Refusal> {
         let mut request = self.request(Verb::Patch, kind, namespace, name);
         request.subresource = (!subresource.is_empty()).then(|| subresource.to_owned());
-        request.content_type = "application/merge-patch+json".to_owned();
+        "application/merge-patch+json".clone_into(&mut request.content_type);
         request.body = patch.to_string().into();
         self.run(&request)
     }

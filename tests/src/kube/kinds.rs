@@ -5,11 +5,12 @@ use serde_json::Value;
 use super::fieldset::FieldSet;
 use super::schema::{Reader, Type};
 
-/// The OpenAPI definitions of the built-in kinds, extracted from a real server (see [`super::extract`]).
+/// The `OpenAPI` definitions of the built-in kinds, extracted from a real server (see [`super::extract`]).
 pub const DEFINITIONS: &str = include_str!("openapi.json");
 
 /// A kind.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the kind")]
 pub struct Kind {
     /// API group, empty for core.
     pub group: String,
@@ -113,7 +114,7 @@ impl Kinds {
     /// The built-in kinds and those of the CRDs.
     ///
     /// # Panics
-    /// When the extract of the OpenAPI document is not JSON.
+    /// When the extract of the `OpenAPI` document is not JSON.
     pub fn new(crds: &[Value]) -> Kinds {
         #[expect(clippy::expect_used, reason = "the extract is part of this crate")]
         let definitions: Value = serde_json::from_str(DEFINITIONS).expect("the extract is JSON");

@@ -57,12 +57,11 @@ fn apply_operation(target: &mut Value, operation: &Value) -> Option<()> {
         "replace" => {
             let value = operation.get("value")?.clone();
             // A key that is not there is replaced too, an index is not.
-            match target.pointer_mut(path) {
-                Some(place) => *place = value,
-                None => {
-                    let (parent, last) = split(path)?;
-                    target.pointer_mut(parent)?.as_object_mut()?.insert(last, value);
-                }
+            if let Some(place) = target.pointer_mut(path) {
+                *place = value;
+            } else {
+                let (parent, key) = split(path)?;
+                target.pointer_mut(parent)?.as_object_mut()?.insert(key, value);
             }
             Some(())
         }
@@ -93,14 +92,14 @@ fn insert(target: &mut Value, path: &str, value: Value) -> Option<()> {
         *target = value;
         return Some(());
     }
-    let (parent, last) = split(path)?;
+    let (parent, key) = split(path)?;
     match target.pointer_mut(parent)? {
         Value::Object(object) => {
-            object.insert(last, value);
+            object.insert(key, value);
         }
-        Value::Array(list) if last == "-" => list.push(value),
+        Value::Array(list) if key == "-" => list.push(value),
         Value::Array(list) => {
-            let index: usize = last.parse().ok().filter(|index| *index <= list.len())?;
+            let index: usize = key.parse().ok().filter(|index| *index <= list.len())?;
             list.insert(index, value);
         }
         _ => return None,
@@ -109,11 +108,11 @@ fn insert(target: &mut Value, path: &str, value: Value) -> Option<()> {
 }
 
 fn take(target: &mut Value, path: &str) -> Option<Value> {
-    let (parent, last) = split(path)?;
+    let (parent, key) = split(path)?;
     match target.pointer_mut(parent)? {
-        Value::Object(object) => object.remove(&last),
+        Value::Object(object) => object.remove(&key),
         Value::Array(list) => {
-            let index: usize = last.parse().ok().filter(|index| *index < list.len())?;
+            let index: usize = key.parse().ok().filter(|index| *index < list.len())?;
             Some(list.remove(index))
         }
         _ => None,
@@ -153,11 +152,9 @@ pub fn strategic(target: &mut Value, patch: &Value, schema: &Type) {
     for (key, change) in changes {
         if let Some(list) = key.strip_prefix(DELETE_FROM) {
             delete_scalars(object.get_mut(list), change);
-        } else if key.starts_with('$') {
-            continue;
         } else if change.is_null() {
             object.remove(key);
-        } else {
+        } else if !key.starts_with('$') {
             let field = schema.field(key).unwrap_or(Type::Deduced);
             strategic_field(object, key, change, &field);
         }

@@ -86,7 +86,9 @@ pub fn pod_update_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
 fn toleration_faults(new: &Value, old: &Value, faults: &mut Vec<Fault>) {
     let list = |spec: &Value| -> Vec<Value> {
         let mut list = spec["tolerations"].as_array().cloned().unwrap_or_default();
-        list.iter_mut().for_each(|toleration| remove(toleration, "tolerationSeconds"));
+        for toleration in &mut list {
+            remove(toleration, "tolerationSeconds");
+        }
         list
     };
     let now = list(new);

@@ -16,7 +16,7 @@ fn success() -> Answer {
 impl State {
     /// A scheduler's word: the pod goes to a node.
     pub fn bind(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let Some(mut pod) = self.load(&target) else { return Err(Refusal::not_found(&target.about())) };
         let body = request.json().unwrap_or(Value::Null);
         let node = body["target"]["name"].as_str().unwrap_or("");
@@ -43,7 +43,7 @@ impl State {
 
     /// A polite deletion. Disruption budgets are not modelled.
     pub fn evict(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let Some(mut pod) = self.load(&target) else { return Err(Refusal::not_found(&target.about())) };
         let evicting = json!({
             "type": "DisruptionTarget",

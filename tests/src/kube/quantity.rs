@@ -95,7 +95,7 @@ impl fmt::Display for Quantity {
             let unit = 10_i128.pow(u32::try_from(power + 9).unwrap_or(0));
             if self.nano % unit == 0 {
                 return match (self.format, power) {
-                    (Format::Exponent, 0) | (_, 0) => write!(f, "{}", self.nano / unit),
+                    (_, 0) => write!(f, "{}", self.nano / unit),
                     (Format::Exponent, _) => write!(f, "{}e{power}", self.nano / unit),
                     (Format::Binary | Format::Decimal, _) => write!(f, "{}{suffix}", self.nano / unit),
                 };

@@ -50,7 +50,7 @@ pub fn partial(object: &Value) -> Value {
 impl State {
     /// GET of one object.
     pub fn read_one(&self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let object = self.load(&target).ok_or_else(|| Refusal::not_found(&target.about()))?;
         Ok(Answer::ok(if request.metadata_only() { partial(&object) } else { object }))
     }
@@ -95,8 +95,9 @@ impl State {
             // Lists of custom objects always have the field.
             metadata.insert("continue".to_owned(), json!(""));
         }
-        let items = matching.into_iter().map(|(_, object)| listed(kind, object, request.metadata_only())).collect();
-        Ok(list_body(kind, request.metadata_only(), metadata, items))
+        let show = |(_, object)| listed(kind, object, request.metadata_only());
+        let items: Vec<Value> = matching.into_iter().map(show).collect();
+        Ok(list_body(kind, request.metadata_only(), &metadata, &items))
     }
 }
 
@@ -114,7 +115,7 @@ fn listed(kind: &Kind, mut object: Value, metadata_only: bool) -> Value {
     object
 }
 
-fn list_body(kind: &Kind, metadata_only: bool, metadata: Map<String, Value>, items: Vec<Value>) -> Value {
+fn list_body(kind: &Kind, metadata_only: bool, metadata: &Map<String, Value>, items: &[Value]) -> Value {
     let (list_kind, version) = if metadata_only {
         ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned())
     } else {

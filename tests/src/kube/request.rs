@@ -118,8 +118,7 @@ struct Place {
 }
 
 fn place(path: &str, kinds: &Kinds) -> Option<Place> {
-    let mut segments: Vec<String> =
-        path.split('/').filter(|segment| !segment.is_empty()).map(|segment| unescape(segment)).collect();
+    let mut segments: Vec<String> = path.split('/').filter(|segment| !segment.is_empty()).map(unescape).collect();
     segments.reverse();
     let (group, version) = match segments.pop()?.as_str() {
         "api" => (String::new(), segments.pop()?),
@@ -195,15 +194,12 @@ fn unescape(text: &str) -> String {
             .then(|| text.get(index + 1..index + 3))
             .flatten()
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escaped {
-            Some(byte) => {
-                out.push(byte);
-                index += 3;
-            }
-            None => {
-                out.push(bytes[index]);
-                index += 1;
-            }
+        if let Some(byte) = escaped {
+            out.push(byte);
+            index += 3;
+        } else {
+            out.push(bytes[index]);
+            index += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

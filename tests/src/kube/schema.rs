@@ -1,6 +1,6 @@
 //! What the server knows about a type: which lists are maps or sets, what is atomic, defaulted, required.
 //!
-//! Built-in kinds come from an extract of the real server's OpenAPI document (`openapi.json`, see [`super::extract`]),
+//! Built-in kinds come from an extract of the real server's `OpenAPI` document (`openapi.json`, see [`super::extract`]),
 //! custom ones from the schema in their CRD.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,10 +72,10 @@ pub struct Strategic {
     pub retain_keys: bool,
 }
 
-/// Bounds that an OpenAPI schema puts on a value.
+/// Bounds that an `OpenAPI` schema puts on a value.
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
-    /// The OpenAPI type, empty if any.
+    /// The `OpenAPI` type, empty if any.
     pub json_type: String,
     /// `x-kubernetes-int-or-string`.
     pub int_or_string: bool,
@@ -165,7 +165,7 @@ impl Type {
     }
 }
 
-/// Reads OpenAPI schemas: of built-in kinds with references, of CRDs without.
+/// Reads `OpenAPI` schemas: of built-in kinds with references, of CRDs without.
 pub struct Reader<'a> {
     definitions: Option<&'a Value>,
 }

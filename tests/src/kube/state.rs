@@ -134,11 +134,11 @@ impl State {
     pub fn operate(&mut self, request: &Request) -> Result<Answer, Refusal> {
         let kinds = self.kinds.clone();
         let kind = kinds.get(request.kind);
-        self.check_place(kind, request)?;
+        State::check_place(kind, request)?;
         let answer = match request.verb {
             Verb::Get => self.read_one(kind, request),
             Verb::List => self.list(kind, request).map(Answer::ok),
-            Verb::Watch => self.check_watch(kind, request).map(|()| Answer::Watch),
+            Verb::Watch => State::check_watch(kind, request).map(|()| Answer::Watch),
             Verb::Create => self.create(kind, request),
             Verb::Update => self.update(kind, request),
             Verb::Patch => self.patch(kind, request),
@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Does the kind have such a path?
-    fn check_place(&self, kind: &Kind, request: &Request) -> Result<(), Refusal> {
+    fn check_place(kind: &Kind, request: &Request) -> Result<(), Refusal> {
         let spread = matches!(request.verb, Verb::List | Verb::Watch);
         let fits = match (&request.namespace, kind.namespaced) {
             (Some(_), namespaced) => namespaced,
@@ -177,7 +177,7 @@ impl State {
     }
 
     /// The target of a request about one object.
-    pub fn target<'a>(&self, kind: &'a Kind, request: &Request) -> Target<'a> {
+    pub fn target<'a>(kind: &'a Kind, request: &Request) -> Target<'a> {
         let key = (request.namespace.clone().unwrap_or_default(), request.name.clone().unwrap_or_default());
         Target { kind, index: kind.stored_as.unwrap_or(request.kind), key }
     }
@@ -262,7 +262,7 @@ impl State {
     }
 
     /// The empty object that a create starts from.
-    pub fn empty(&self, kind: &Kind) -> Value {
+    pub fn empty(kind: &Kind) -> Value {
         conform::empty(&kind.api_version(), &kind.kind, &kind.schema, kind.custom)
     }
 
@@ -281,7 +281,7 @@ impl State {
             // that a write to status ignores.
             return new;
         }
-        let mut before = live.cloned().unwrap_or_else(|| self.empty(kind));
+        let mut before = live.cloned().unwrap_or_else(|| State::empty(kind));
         managed::take(&mut before);
         let (manager, api_version, time) = (request.manager(), kind.api_version(), self.time());
         let writer = Writer {

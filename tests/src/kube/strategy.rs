@@ -218,10 +218,11 @@ fn built_in_faults(kind: &Kind, object: &Value, faults: &mut Vec<Fault>) {
                 new_event_faults(object, faults);
             }
         }
-        "services" if object["spec"]["clusterIP"] != "None" => {
-            if object["spec"]["ports"].as_array().is_none_or(Vec::is_empty) {
-                faults.push(Fault::required("spec.ports", ""));
-            }
+        "services"
+            if object["spec"]["clusterIP"] != "None"
+                && object["spec"]["ports"].as_array().is_none_or(Vec::is_empty) =>
+        {
+            faults.push(Fault::required("spec.ports", ""));
         }
         "storageclasses" => need(object, "/provisioner", "provisioner", "", faults),
         "endpointslices" => need(object, "/addressType", "addressType", "", faults),

@@ -161,7 +161,7 @@ async fn hooks_delay_lose_and_silence() {
     assert!(server.get("ConfigMap", "default", "lost").is_none(), "it broke before the effect");
     assert!(put("unheard").await.is_err());
     assert!(server.get("ConfigMap", "default", "unheard").is_some(), "it broke after the effect");
-    assert!(tokio::time::timeout(Duration::from_secs(3600), put("silent")).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_hours(1), put("silent")).await.is_err());
     assert!(server.get("ConfigMap", "default", "silent").is_some());
     let trace = server.trace();
     assert_eq!(trace.count("one", Verb::Patch), 4);
@@ -237,4 +237,35 @@ async fn the_same_seed_is_the_same_run() {
     let first = run(3).await;
     assert_eq!(first, run(3).await);
     assert_ne!(first, run(4).await, "uids follow from the seed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_serves_the_operators_own_kinds() {
+    let definition = |text| serde_saphyr::from_str::<Value>(text).unwrap();
+    let crds = vec![
+        definition(include_str!("../../../crds/yaml/notebooks.rehost.dev.yaml")),
+        definition(include_str!("../../../crds/yaml/notebookclasses.rehost.dev.yaml")),
+    ];
+    let server = ApiServer::new(Settings { crds, ..Settings::default() });
+    let hand = server.hand("person");
+    let notebook = json!({
+        "apiVersion": "rehost.dev/v1alpha1", "kind": "Notebook", "metadata": {"name": "taxi", "namespace": "default"},
+        "spec": {"host": {"vm": {"machineType": "e2-standard-4"}}, "unheardOf": true},
+    });
+    let stored = hand.create(&notebook).unwrap();
+    assert_eq!(stored["metadata"]["generation"], 1);
+    assert_eq!(stored["spec"].get("unheardOf"), None, "what the schema does not know is dropped");
+    let condition = |status: &str| {
+        let condition = json!({
+            "type": "Ready", "status": status, "reason": "Because", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        json!({"status": {"conditions": [condition]}})
+    };
+    hand.patch("Notebook", "default", "taxi", "status", &condition("False")).unwrap();
+    let patched = hand.patch("Notebook", "default", "taxi", "", &condition("True")).unwrap();
+    assert_eq!(patched["status"]["conditions"][0]["status"], "False", "status has its own endpoint");
+    assert_eq!(patched["metadata"]["generation"], 1);
+    let refusal = hand.patch("Notebook", "default", "taxi", "", &json!({"spec": {"host": 5}})).unwrap_err();
+    assert_eq!((refusal.code, refusal.reason.as_str()), (422, "Invalid"));
 }

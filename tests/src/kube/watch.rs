@@ -135,7 +135,7 @@ impl Drop for Watch {
 
 impl State {
     /// Refuses what the real server refuses before it opens a watch.
-    pub fn check_watch(&self, kind: &Kind, request: &Request) -> Result<(), Refusal> {
+    pub fn check_watch(kind: &Kind, request: &Request) -> Result<(), Refusal> {
         State::selector(kind, request)?;
         if request.flag("sendInitialEvents") && request.parameter("resourceVersionMatch") != Some("NotOlderThan") {
             let about = super::refusal::About { group: "meta.k8s.io", resource: "", kind: "ListOptions", name: "" };
@@ -189,7 +189,7 @@ impl Watch {
         if asked == 0 || initial {
             watch.start_with_everything(&state, initial);
         } else if asked < state.store.compacted {
-            watch.finish_with(too_old(asked, state.store.compacted));
+            watch.finish_with(&too_old(asked, state.store.compacted));
         }
         Ok(watch)
     }
@@ -233,7 +233,7 @@ impl Watch {
         json!({"type": "BOOKMARK", "object": {"kind": kind, "apiVersion": version, "metadata": metadata}})
     }
 
-    fn finish_with(&mut self, refusal: Refusal) {
+    fn finish_with(&mut self, refusal: &Refusal) {
         self.waiting.push_back(json!({"type": "ERROR", "object": refusal.to_status()}));
         self.over = true;
     }
@@ -301,14 +301,14 @@ impl Watch {
             }
             Some(Cut::Break) => return Found::Broken,
             Some(Cut::Gone) => {
-                self.finish_with(too_old(self.position, state.store.version()));
+                self.finish_with(&too_old(self.position, state.store.version()));
                 return Found::Something;
             }
             None => {}
         }
         if self.position < state.store.compacted {
             // A watch that was behind when history was forgotten has lost its place.
-            self.finish_with(too_old(self.position, state.store.compacted));
+            self.finish_with(&too_old(self.position, state.store.compacted));
             return Found::Something;
         }
         let mut pending = None;

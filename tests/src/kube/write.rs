@@ -15,7 +15,7 @@ impl State {
     /// POST.
     pub fn create(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
         if request.subresource.is_some() {
-            self.admit_namespace(&self.target(kind, request))?;
+            self.admit_namespace(&State::target(kind, request))?;
         }
         match request.subresource.as_deref() {
             Some("binding") => return self.bind(kind, request),
@@ -67,8 +67,8 @@ impl State {
         request: &Request,
         mut object: Value,
     ) -> Result<(Target<'a>, Value), Refusal> {
-        let mut target = self.target(kind, request);
-        target.key.1 = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        let mut target = State::target(kind, request);
+        object["metadata"]["name"].as_str().unwrap_or("").clone_into(&mut target.key.1);
         let prefix = object["metadata"]["generateName"].as_str().unwrap_or("").to_owned();
         if target.key.1.is_empty() {
             // Until there is a name, refusals show what it will start with.
@@ -123,7 +123,7 @@ impl State {
         let mut object = self.decode(kind, body, request)?;
         match_namespace(&mut object, request)?;
         match_name(&object, request)?;
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let live = self.load(&target);
         if let Some(live) = &live {
             check_uid(&target, &object, live)?;
@@ -138,7 +138,7 @@ impl State {
 
     /// PATCH.
     pub fn patch(&mut self, kind: &Kind, request: &Request) -> Result<Answer, Refusal> {
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let apply = request.content_type == "application/apply-patch+yaml";
         if apply && request.parameter("fieldManager").is_none() {
             let about = About { group: "meta.k8s.io", resource: "", kind: "PatchOptions", name: "" };
@@ -198,7 +198,7 @@ impl State {
         live: Option<Value>,
         mut new: Value,
     ) -> Result<Answer, Refusal> {
-        let target = self.target(kind, request);
+        let target = State::target(kind, request);
         let Some(old) = live else {
             let body = self.insert(kind, request, new)?;
             return Ok(Answer::Json { code: 201, body });

@@ -5,9 +5,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, ResourceExt};
+use rehost::clock::SharedClock;
 use rehost_api::Notebook;
 use rehost_api::status::NotebookStatus;
 use tokio::sync::watch;
@@ -29,7 +31,14 @@ impl TooLate {
     }
 }
 
-type Notebooks = BTreeMap<String, Notebook>;
+/// A notebook, and when what is asked of it last changed.
+#[derive(Clone)]
+struct Entry {
+    notebook: Notebook,
+    edited: Timestamp,
+}
+
+type Notebooks = BTreeMap<String, Entry>;
 
 /// All notebooks by `namespace/name`. The watch ends when it is dropped.
 pub struct Board {
@@ -40,14 +49,14 @@ pub struct Board {
 impl Board {
     /// Watches from now on.
     #[must_use]
-    pub fn watch(client: Client) -> Self {
+    pub fn watch(client: Client, clock: SharedClock) -> Self {
         let (told, seen) = watch::channel(Notebooks::new());
         let task = tokio::spawn(async move {
             let mut events = pin!(watcher(Api::<Notebook>::all(client), Config::default()));
             while let Some(event) = events.next().await {
                 match event {
                     Ok(Event::Apply(notebook) | Event::InitApply(notebook)) => {
-                        told.send_modify(|all| drop(all.insert(key(&notebook), notebook)));
+                        told.send_modify(|all| take(all, notebook, clock.now()));
                     }
                     Ok(Event::Delete(notebook)) => told.send_modify(|all| drop(all.remove(&key(&notebook)))),
                     Ok(Event::Init | Event::InitDone) => {}
@@ -64,13 +73,19 @@ impl Board {
     /// All notebooks as they are now.
     #[must_use]
     pub fn all(&self) -> BTreeMap<String, Notebook> {
-        self.seen.borrow().clone()
+        self.seen.borrow().iter().map(|(key, entry)| (key.clone(), entry.notebook.clone())).collect()
+    }
+
+    /// When the spec, the annotations or the deletion of a notebook last changed.
+    #[must_use]
+    pub fn edited(&self, namespace: &str, name: &str) -> Option<Timestamp> {
+        self.seen.borrow().get(&format!("{namespace}/{name}")).map(|entry| entry.edited)
     }
 
     /// One notebook as it is now.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Notebook> {
-        self.seen.borrow().get(&format!("{namespace}/{name}")).cloned()
+        self.seen.borrow().get(&format!("{namespace}/{name}")).map(|entry| entry.notebook.clone())
     }
 
     /// Waits until one notebook is as wanted; an absent one is wanted or not, too.
@@ -84,11 +99,11 @@ impl Board {
     ) -> Result<Option<Notebook>, TooLate> {
         let key = format!("{namespace}/{name}");
         let mut seen = self.seen.clone();
-        let waiting = seen.wait_for(|all| wanted(all.get(&key)));
+        let waiting = seen.wait_for(|all| wanted(all.get(&key).map(|entry| &entry.notebook)));
         if let Ok(Ok(all)) = tokio::time::timeout(within, waiting).await {
-            return Ok(all.get(&key).cloned());
+            return Ok(all.get(&key).map(|entry| entry.notebook.clone()));
         }
-        let now = self.seen.borrow().get(&key).map_or_else(|| "there is none".to_owned(), in_words);
+        let now = self.seen.borrow().get(&key).map_or_else(|| "there is none".to_owned(), |entry| in_words(&entry.notebook));
         Err(TooLate { what: format!("{name}: {what}"), within_s: within.as_secs_f64(), now })
     }
 }
@@ -97,6 +112,16 @@ impl Drop for Board {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+fn take(all: &mut Notebooks, notebook: Notebook, now: Timestamp) {
+    let key = key(&notebook);
+    let asked = |notebook: &Notebook| {
+        let metadata = &notebook.metadata;
+        (metadata.uid.clone(), metadata.generation, metadata.annotations.clone(), metadata.deletion_timestamp.clone())
+    };
+    let before = all.get(&key).filter(|entry| asked(&entry.notebook) == asked(&notebook)).map(|entry| entry.edited);
+    all.insert(key, Entry { notebook, edited: before.unwrap_or(now) });
 }
 
 fn key(notebook: &Notebook) -> String {

@@ -227,8 +227,10 @@ impl<'a> Story<'a> {
     ) -> Result<Step, StoryError> {
         let command = shown(edit);
         self.screen.say(&format!("\n{title}\n    $ {command}"));
-        let edited = self.stand.clock.now();
+        let before = self.stand.clock.now();
         self.make(edit).await?;
+        // From when the API server had it: kubectl's own time is nobody's here.
+        let edited = self.board.edited(NAMESPACE, HERO).filter(|at| *at > before).unwrap_or(before);
         let after = self.board.until(title, NAMESPACE, HERO, self.limit(), done).await?;
         self.address_follows(after.as_ref()).await;
         let ended = self.stand.clock.now();

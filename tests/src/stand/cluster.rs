@@ -179,7 +179,10 @@ impl Disks for DisksOf {
         let cloud = self.0.clone();
         async move {
             let disk = disk_of(&handle);
-            cloud.attach(ZONE, &node, disk).await?;
+            // As the driver does: a disk that is there already is there.
+            if !is_on(&cloud, disk, &node) {
+                cloud.attach(ZONE, &node, disk).await?;
+            }
             format_blank(&cloud, disk);
             Ok(())
         }
@@ -188,7 +191,11 @@ impl Disks for DisksOf {
 
     fn detach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
         let cloud = self.0.clone();
-        async move { cloud.detach(ZONE, &node, disk_of(&handle)).await }.boxed()
+        async move {
+            let disk = disk_of(&handle);
+            if is_on(&cloud, disk, &node) { cloud.detach(ZONE, &node, disk).await } else { Ok(()) }
+        }
+        .boxed()
     }
 
     fn grow(&self, handle: String, size_gb: u64) -> BoxFuture<'static, Result<(), String>> {
@@ -199,6 +206,12 @@ impl Disks for DisksOf {
         }
         .boxed()
     }
+}
+
+fn is_on(cloud: &Cloud, disk: &str, node: &str) -> bool {
+    let shown = cloud.peek(&format!("zones/{ZONE}/disks/{disk}"));
+    let mut users = shown["users"].as_array().into_iter().flatten();
+    users.any(|user| user.as_str().is_some_and(|user| user.ends_with(&format!("/instances/{node}"))))
 }
 
 /// What the driver and the pod's start do with a blank disk: a file system, with the content id that its label says.

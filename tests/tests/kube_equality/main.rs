@@ -3,7 +3,12 @@
 //! Two hundred random scripts run against both; every status code and every body must be the same, but for times,
 //! uids, versions and addresses, which must only correspond. With `REHOST_SCRIPTS=from..to` other seeds run, and
 //! with `REHOST_SHOW=1` every request and the real answer is printed.
-#![allow(clippy::expect_used, reason = "a test ends where its world is not as it must be")]
+#![allow(
+    clippy::expect_used,
+    clippy::similar_names,
+    clippy::needless_pass_by_value,
+    reason = "a test ends where its world is not as it must be"
+)]
 
 mod bodies;
 mod compare;
@@ -124,7 +129,7 @@ async fn the_simulated_server_answers_as_the_real_one() {
     );
 }
 
-/// The tree's extract of the OpenAPI document is what this server's would be.
+/// The tree's extract of the `OpenAPI` document is what this server's would be.
 async fn check_extract(client: &Client) {
     let mut documents = Vec::new();
     for document in DOCUMENTS {

@@ -86,9 +86,10 @@ impl Author {
 
     fn collection(&self, row: &KindRow) -> String {
         let prefix = if row.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}/v1", row.group) };
-        match row.namespaced {
-            true => format!("{prefix}/namespaces/{}/{}", self.namespace, row.resource),
-            false => format!("{prefix}/{}", row.resource),
+        if row.namespaced {
+            format!("{prefix}/namespaces/{}/{}", self.namespace, row.resource)
+        } else {
+            format!("{prefix}/{}", row.resource)
         }
     }
 

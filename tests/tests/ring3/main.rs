@@ -45,7 +45,7 @@ impl Ring {
         let stand = Stand::start(settings, vec![ledger.observer()]).await.expect("it comes up");
         let client = stand.plane.client(ADMIN).await.expect("a client");
         let look = Look::new(client.clone(), stand.cloud.clone());
-        let board = Arc::new(Board::watch(client.clone()));
+        let board = Arc::new(Board::watch(client.clone(), stand.clock.clone()));
         let kubectl = stand.plane.kubectl();
         Self { stand, ledger, client, kubectl, board, look }
     }
