@@ -177,6 +177,7 @@ impl Kubelet {
             self.pod_step(name).await;
         }
         self.attachments_step(&names).await;
+        self.release().await;
     }
 
     fn wake_in(&mut self, seconds: f64) {

@@ -9,6 +9,22 @@ use serde_json::{Value, json};
 
 use super::{Came, Kubelet, key, names_of, text};
 
+/// What keeps a claim until no pod uses it.
+const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// What keeps a volume until no claim is bound to it.
+const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+
+fn is_ending(object: &Value, finalizer: &str) -> bool {
+    let held = object["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(|one| one == finalizer));
+    held && !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn without_finalizer(object: &Value, finalizer: &str) -> Patch<Value> {
+    let all = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+    let left: Vec<&Value> = all.filter(|one| *one != finalizer).collect();
+    Patch::Merge(json!({"metadata": {"uid": object["metadata"]["uid"], "finalizers": left}}))
+}
+
 fn gigabytes(value: &Value) -> u64 {
     value.as_str().and_then(bytes).map_or(0, |bytes| bytes >> 30)
 }
@@ -30,6 +46,28 @@ impl Kubelet {
                 self.bind(&claim).await;
             } else {
                 self.grow(&claim);
+            }
+        }
+    }
+
+    /// Lets go of claims and volumes that are to be deleted, once nothing uses them.
+    pub(super) async fn release(&mut self) {
+        let claims: Vec<Value> = self.store.claims.values().filter(|claim| is_ending(claim, CLAIM_PROTECTION)).cloned().collect();
+        for claim in claims {
+            let used = self.store.pods.values().any(|pod| self.claim_of(pod).map(key).as_ref() == Some(&key(&claim)));
+            if !used {
+                let (namespace, name) = names_of(&claim);
+                let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace);
+                let _told = api.patch(&name, &PatchParams::default(), &without_finalizer(&claim, CLAIM_PROTECTION)).await;
+            }
+        }
+        let volumes: Vec<Value> = self.store.volumes.values().filter(|volume| is_ending(volume, VOLUME_PROTECTION)).cloned().collect();
+        for volume in volumes {
+            let name = text(&volume["metadata"]["name"]);
+            let bound = self.store.claims.values().any(|claim| claim["spec"]["volumeName"] == name);
+            if !bound {
+                let api: Api<PersistentVolume> = Api::all(self.client.clone());
+                let _told = api.patch(&name, &PatchParams::default(), &without_finalizer(&volume, VOLUME_PROTECTION)).await;
             }
         }
     }

@@ -22,6 +22,7 @@ mod cloud;
 mod cluster;
 mod conditions;
 mod line;
+mod nodes;
 mod shared;
 mod stage;
 mod story;
@@ -183,6 +184,7 @@ impl Run {
             tokio::spawn(drive(shared.clone())),
             tokio::spawn(supervise(shared.clone(), incarnation.clone(), settings.clone(), died)),
             tokio::spawn(disturb(shared.clone())),
+            tokio::spawn(nodes::start(&shared).run()),
         ];
         Self { shared, settings, incarnation, helpers }
     }

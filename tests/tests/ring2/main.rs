@@ -7,7 +7,7 @@ mod planted;
 
 use rehost_tests::sim::{Extent, Plan, Rates, Settings};
 
-const EXTENT: Extent = Extent::Machines;
+const EXTENT: Extent = Extent::Whole;
 
 fn plan(settings: Settings) -> Plan {
     Plan { extent: EXTENT, settings }
