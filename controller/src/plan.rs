@@ -56,6 +56,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether the plan puts our finalizer on the notebook or takes it away.
+    #[must_use]
+    pub fn changes_finalizer(&self) -> bool {
+        let finalizer = |action: &Action| matches!(action, Action::Kube(KubeChange::AddFinalizer | KubeChange::RemoveFinalizer));
+        self.actions.iter().any(finalizer)
+    }
+
     /// Whether the plan does nothing and remembers nothing new: the notebook is at rest, or waits.
     #[must_use]
     pub fn is_quiet(&self, observed: &Observed) -> bool {

@@ -104,6 +104,15 @@ impl Reconciler {
                 // A renewal that is only late leaves the term as it is: then nothing else would wake this notebook.
                 return Next::AfterFailure("the lease has too little time left".to_owned());
             }
+            if plan.changes_finalizer() && outcome.failures.is_empty() {
+                // The notebook has another version now, or is gone: a status against the one that was read would be refused.
+                notebook = match api.get_opt(&key.name).await {
+                    Ok(Some(notebook)) => notebook,
+                    Ok(None) => return Next::WhenWoken,
+                    Err(error) => return Next::AfterFailure(format!("the notebook could not be read: {error}")),
+                };
+                continue;
+            }
             let status = status::status(&resolution, &observed, &plan, self.clock.now());
             match self.publish(&notebook, status).await {
                 Ok(stored) => {

@@ -38,6 +38,7 @@ async fn real() -> ControlPlane {
     ControlPlane::start(settings).await.expect("the control plane starts")
 }
 
+#[allow(clippy::disallowed_methods, reason = "the real one's clock is the machine's, too")]
 fn simulated(crd: &Value) -> ApiServer {
     let now = Arc::new(jiff::Timestamp::now);
     ApiServer::new(Settings { seed: 1, now, crds: vec![crd.clone()], controllers: false })
