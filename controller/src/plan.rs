@@ -59,7 +59,8 @@ impl Plan {
     /// Whether the plan puts our finalizer on the notebook or takes it away.
     #[must_use]
     pub fn changes_finalizer(&self) -> bool {
-        let finalizer = |action: &Action| matches!(action, Action::Kube(KubeChange::AddFinalizer | KubeChange::RemoveFinalizer));
+        let finalizer =
+            |action: &Action| matches!(action, Action::Kube(KubeChange::AddFinalizer | KubeChange::RemoveFinalizer));
         self.actions.iter().any(finalizer)
     }
 

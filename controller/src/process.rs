@@ -157,7 +157,12 @@ fn count_change(metrics: &Metrics, before: &NotebookStatus, after: &NotebookStat
     }
 }
 
-fn service(settings: &Settings, clock: &SharedClock, metrics: &Metrics, current: &Current) -> Result<Service, SettingsError> {
+fn service(
+    settings: &Settings,
+    clock: &SharedClock,
+    metrics: &Metrics,
+    current: &Current,
+) -> Result<Service, SettingsError> {
     let (ready, hints) = (current.clone(), current.clone());
     let events = settings.events_token()?.map(|token| {
         Events::new(token, clock.clone(), metrics.clone(), move |_hint| {
@@ -211,7 +216,9 @@ impl Current {
         metrics.leading_by(move || leadership.is_leading());
         let (queue, notebooks, operations, strangers) = (self.clone(), self.clone(), self.clone(), self.clone());
         metrics.queued_by(move || match &*queue.get() {
-            Some(operator) => operator.queue.len_by_lane().into_iter().map(|(lane, count)| (lane.as_str(), count)).collect(),
+            Some(operator) => {
+                operator.queue.len_by_lane().into_iter().map(|(lane, count)| (lane.as_str(), count)).collect()
+            }
             None => Vec::new(),
         });
         metrics.notebooks_by(move || notebooks.get().as_ref().map(phases).unwrap_or_default());

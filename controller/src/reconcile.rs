@@ -162,7 +162,8 @@ impl Reconciler {
 
 /// Whether a plan from caches leaves nothing to do and nothing in doubt.
 fn is_calm(plan: &Plan, observed: &Observed) -> bool {
-    plan.is_quiet(observed) && !matches!(plan.situation, Situation::Unclear(_) | Situation::Changing { .. } | Situation::Deleting(_))
+    plan.is_quiet(observed)
+        && !matches!(plan.situation, Situation::Unclear(_) | Situation::Changing { .. } | Situation::Deleting(_))
 }
 
 /// The span of this look says which change and which step it is about.
@@ -182,7 +183,9 @@ fn next(plan: &Plan, observed: &Observed) -> Next {
     }
     match plan.wake_at {
         Some(at) => Next::At(at),
-        None if matches!(plan.situation, Situation::Unclear(_)) => Next::AfterFailure("something is not known".to_owned()),
+        None if matches!(plan.situation, Situation::Unclear(_)) => {
+            Next::AfterFailure("something is not known".to_owned())
+        }
         None => Next::WhenWoken,
     }
 }

@@ -93,8 +93,19 @@ impl Operator {
     /// Puts the parts together; nothing runs yet.
     #[must_use]
     pub fn new(wiring: Wiring) -> Self {
-        let Wiring { cluster, identity, client, gce, clock, concurrency, sweep_interval_s, may_act, on_call, on_reconcile, on_status } =
-            wiring;
+        let Wiring {
+            cluster,
+            identity,
+            client,
+            gce,
+            clock,
+            concurrency,
+            sweep_interval_s,
+            may_act,
+            on_call,
+            on_reconcile,
+            on_status,
+        } = wiring;
         let caches = Arc::new(Caches::new());
         let queue = Arc::new(Queue::new(clock.clone(), QueueSettings { concurrency, ..QueueSettings::default() }));
         let inventories = Arc::new(Inventories::new());

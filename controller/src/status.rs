@@ -104,12 +104,20 @@ fn verdict(plan: &Plan, observed: &Observed, serving: bool) -> Verdict {
     let word = |status, reason, message: String| Word { status, reason, message };
     match &plan.situation {
         Situation::AsDeclared if serving => Verdict {
-            ready: word(ConditionStatus::True, Reason::AsDeclared, format!("{}; everything is as declared.", running_on(plan))),
+            ready: word(
+                ConditionStatus::True,
+                Reason::AsDeclared,
+                format!("{}; everything is as declared.", running_on(plan)),
+            ),
             reconciling: false,
             stalled: false,
         },
         Situation::AsDeclared => Verdict {
-            ready: word(ConditionStatus::False, Reason::HostFailed, "The host runs, but Jupyter does not answer on it.".into()),
+            ready: word(
+                ConditionStatus::False,
+                Reason::HostFailed,
+                "The host runs, but Jupyter does not answer on it.".into(),
+            ),
             reconciling: true,
             stalled: false,
         },
@@ -125,7 +133,11 @@ fn verdict(plan: &Plan, observed: &Observed, serving: bool) -> Verdict {
         },
         Situation::Short => short(plan),
         Situation::Changing { kind, detail, .. } => Verdict {
-            ready: word(ConditionStatus::False, change_reason(plan, *kind), change_words(plan, observed, *kind, detail)),
+            ready: word(
+                ConditionStatus::False,
+                change_reason(plan, *kind),
+                change_words(plan, observed, *kind, detail),
+            ),
             reconciling: true,
             stalled: false,
         },
@@ -138,7 +150,11 @@ fn verdict(plan: &Plan, observed: &Observed, serving: bool) -> Verdict {
             }
         }
         Situation::Unclear(why) => Verdict {
-            ready: word(ConditionStatus::Unknown, Reason::CloudUnknown, format!("Nothing is changed until this is known again: {why}.")),
+            ready: word(
+                ConditionStatus::Unknown,
+                Reason::CloudUnknown,
+                format!("Nothing is changed until this is known again: {why}."),
+            ),
             reconciling: true,
             stalled: false,
         },
@@ -151,7 +167,11 @@ fn verdict(plan: &Plan, observed: &Observed, serving: bool) -> Verdict {
 }
 
 fn deleting_words(words: &str) -> String {
-    if words.is_empty() { "The notebook is being deleted.".to_owned() } else { format!("The notebook is being deleted: {words}.") }
+    if words.is_empty() {
+        "The notebook is being deleted.".to_owned()
+    } else {
+        format!("The notebook is being deleted: {words}.")
+    }
 }
 
 /// Something could not be had: on what it serves meanwhile, and when it is tried again.
@@ -180,7 +200,11 @@ fn short(plan: &Plan) -> Verdict {
         Reason::PermissionDenied | Reason::ContentMismatch | Reason::Refused | Reason::HomeMissing | Reason::NotOurs
     );
     Verdict {
-        ready: Word::new(ConditionStatus::False, reason, format!("{}.{meanwhile}{next}", retry.message.trim_end_matches('.'))),
+        ready: Word::new(
+            ConditionStatus::False,
+            reason,
+            format!("{}.{meanwhile}{next}", retry.message.trim_end_matches('.')),
+        ),
         reconciling: !person,
         stalled: person,
     }
@@ -244,16 +268,20 @@ fn change_words(plan: &Plan, observed: &Observed, kind: TransitionKind, detail: 
         TransitionKind::Stop => "Stopping".to_owned(),
         TransitionKind::Delete => "The notebook is being deleted".to_owned(),
     };
-    let why = transition.and_then(|transition| transition.reason.as_ref()).map_or_else(String::new, |reason| {
-        format!(" It goes back, because {}.", reason.message.trim_end_matches('.'))
-    });
+    let why = transition
+        .and_then(|transition| transition.reason.as_ref())
+        .map_or_else(String::new, |reason| format!(" It goes back, because {}.", reason.message.trim_end_matches('.')));
     if detail.is_empty() { format!("{what}.{why}") } else { format!("{what}: {detail}.{why}") }
 }
 
 fn serving_word(plan: &Plan, serving: bool) -> Word {
     if let Some(host) = plan.memory.host.as_ref().filter(|_| serving) {
         let address = host.address.as_deref().unwrap_or("an address not known yet");
-        return Word::new(ConditionStatus::True, Reason::AsDeclared, format!("Jupyter answers on {}, at {address}.", host.shape));
+        return Word::new(
+            ConditionStatus::True,
+            Reason::AsDeclared,
+            format!("Jupyter answers on {}, at {address}.", host.shape),
+        );
     }
     let reason = match &plan.situation {
         Situation::Stopped(reason) => stop_reason(*reason),
@@ -274,9 +302,11 @@ fn home_word(plan: &Plan) -> Word {
     }
     match &plan.memory.home {
         None => Word::new(ConditionStatus::Unknown, Reason::Creating, "There is no home yet."),
-        Some(home) if home.claim => {
-            Word::new(ConditionStatus::True, Reason::AsDeclared, format!("The claim {} of {} GiB.", home.disk, home.size_gb))
-        }
+        Some(home) if home.claim => Word::new(
+            ConditionStatus::True,
+            Reason::AsDeclared,
+            format!("The claim {} of {} GiB.", home.disk, home.size_gb),
+        ),
         Some(home) if home.id.is_some() => Word::new(
             ConditionStatus::True,
             Reason::AsDeclared,
@@ -326,7 +356,11 @@ fn cost(resolution: &Resolution, previous: &NotebookStatus, plan: &Plan, now: Ti
     };
     let hourly = format!("{:.4}", machine + gpus).trim_end_matches('0').trim_end_matches('.').to_owned();
     let same = previous.cost.as_ref().filter(|cost| cost.hourly == hourly && cost.currency == prices.currency);
-    Some(same.cloned().unwrap_or(Cost { hourly, currency: prices.currency.clone(), since: host.serving_since.unwrap_or(now) }))
+    Some(same.cloned().unwrap_or(Cost {
+        hourly,
+        currency: prices.currency.clone(),
+        since: host.serving_since.unwrap_or(now),
+    }))
 }
 
 /// The difference between what is asked for and what runs, where one is left.
@@ -353,8 +387,9 @@ fn serves(memory: &Memory, observed: &Observed) -> bool {
     let Some(host) = memory.host.as_ref().filter(|host| host.serving_since.is_some()) else { return false };
     match host.kind {
         HostKind::Vm => true,
-        HostKind::Pod => observed.pods.present().is_none_or(|pods| {
-            pods.iter().any(|pod| pod.name == host.name && pod.ready && !pod.deleting)
-        }),
+        HostKind::Pod => observed
+            .pods
+            .present()
+            .is_none_or(|pods| pods.iter().any(|pod| pod.name == host.name && pod.ready && !pod.deleting)),
     }
 }

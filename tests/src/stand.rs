@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use rehost::clock::{Clock, SharedClock, SystemClock};
 use rehost::gce::{Gce, GceSettings};
-use rehost::lease::{self, LeaseSettings, Leadership};
+use rehost::lease::{self, Leadership, LeaseSettings};
 use rehost::run::{Operator, Wiring};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -204,12 +204,8 @@ impl Stand {
         cluster::wait_for_rights(&client).await?;
         let leadership = Leadership::new(Arc::new(SystemClock::new()));
         let election = LeaseSettings { namespace: OPERATOR_NAMESPACE.to_owned(), identity: "stand".to_owned() };
-        let election = tokio::spawn(lease::run(
-            client.clone(),
-            election,
-            Arc::new(SystemClock::new()),
-            leadership.clone(),
-        ));
+        let election =
+            tokio::spawn(lease::run(client.clone(), election, Arc::new(SystemClock::new()), leadership.clone()));
         let endpoint = Some(format!("http://{}", self.cloud.address));
         let gce = Gce::connect(GceSettings { endpoint, ..GceSettings::default() }).await?;
         let clock = self.clock.clone();

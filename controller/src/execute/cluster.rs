@@ -33,14 +33,22 @@ pub async fn apply(
     let namespace = subject.namespace.as_str();
     let (what, result) = match change {
         KubeChange::AddFinalizer => ("adding the finalizer", finalizer(client, subject, true, resource_version).await),
-        KubeChange::RemoveFinalizer => ("removing the finalizer", finalizer(client, subject, false, resource_version).await),
+        KubeChange::RemoveFinalizer => {
+            ("removing the finalizer", finalizer(client, subject, false, resource_version).await)
+        }
         KubeChange::ApplyService(plan) => {
             let api: Api<Service> = Api::namespaced(client.clone(), namespace);
-            ("applying the Service", applied_if_ours(&api, subject, &plan.name, &manifest::service(subject, plan)).await)
+            (
+                "applying the Service",
+                applied_if_ours(&api, subject, &plan.name, &manifest::service(subject, plan)).await,
+            )
         }
         KubeChange::ApplySlice(plan) => {
             let api: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
-            ("applying the EndpointSlice", applied_if_ours(&api, subject, &plan.name, &manifest::slice(subject, plan)).await)
+            (
+                "applying the EndpointSlice",
+                applied_if_ours(&api, subject, &plan.name, &manifest::slice(subject, plan)).await,
+            )
         }
         KubeChange::CreatePod(plan) => {
             let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -136,7 +144,12 @@ where
 }
 
 /// Our finalizer, among whatever others there are, against the very version that was planned from.
-async fn finalizer(client: &Client, subject: &Subject, wanted: bool, resource_version: Option<&str>) -> kube::Result<()> {
+async fn finalizer(
+    client: &Client,
+    subject: &Subject,
+    wanted: bool,
+    resource_version: Option<&str>,
+) -> kube::Result<()> {
     let api: Api<Notebook> = Api::namespaced(client.clone(), &subject.namespace);
     let Some(notebook) = api.get_opt(&subject.name).await? else { return Ok(()) };
     if notebook.metadata.uid.as_deref() != Some(subject.uid.as_str()) {

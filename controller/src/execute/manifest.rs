@@ -225,7 +225,8 @@ fn container(shape: &PodShape, host: bool) -> Value {
         ]);
         container["startupProbe"] = json!({"httpGet": asks, "periodSeconds": 1, "failureThreshold": 300});
         container["readinessProbe"] = json!({"httpGet": asks, "periodSeconds": 2, "failureThreshold": 3});
-        container["livenessProbe"] = json!({"httpGet": asks, "periodSeconds": 20, "timeoutSeconds": 10, "failureThreshold": 6});
+        container["livenessProbe"] =
+            json!({"httpGet": asks, "periodSeconds": 20, "timeoutSeconds": 10, "failureThreshold": 6});
     } else {
         container["command"] = json!(["sleep", "infinity"]);
     }

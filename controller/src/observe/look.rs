@@ -179,8 +179,9 @@ impl Observer {
     }
 
     async fn instances(&self, places: &BTreeMap<String, Place>) -> BTreeMap<String, Seen<Instance>> {
-        let looks =
-            places.iter().map(|(name, place)| async move { (name.clone(), self.sources.gce.instance(place, name).await) });
+        let looks = places
+            .iter()
+            .map(|(name, place)| async move { (name.clone(), self.sources.gce.instance(place, name).await) });
         join_all(looks).await.into_iter().collect()
     }
 
@@ -214,7 +215,11 @@ impl Observer {
         }
     }
 
-    async fn claim_and_volume(&self, previous: &NotebookStatus, subject: &Subject) -> (Seen<ClaimSeen>, Seen<VolumeSeen>) {
+    async fn claim_and_volume(
+        &self,
+        previous: &NotebookStatus,
+        subject: &Subject,
+    ) -> (Seen<ClaimSeen>, Seen<VolumeSeen>) {
         let Some(home) = &previous.home else { return (Seen::Absent, Seen::Absent) };
         let claims: Api<ClaimSeen> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
         let claim = seen(claims.get_opt(&home.disk).await);

@@ -192,7 +192,11 @@ impl Planner<'_> {
 impl Failure {
     /// The person changed the wish meanwhile.
     pub(super) fn superseded() -> Self {
-        Self { reason: Reason::Superseded, message: "another host is wished for now".to_owned(), weight: Weight::Passing }
+        Self {
+            reason: Reason::Superseded,
+            message: "another host is wished for now".to_owned(),
+            weight: Weight::Passing,
+        }
     }
 
     pub(super) fn too_late(host: &HostRecord, bound_s: i64) -> Self {
@@ -209,9 +213,11 @@ impl Failure {
         let weight = match known {
             Reason::Stockout | Reason::QuotaExceeded | Reason::IpSpaceExhausted => Weight::Capacity,
             Reason::Superseded | Reason::RateLimited => Weight::Passing,
-            Reason::PermissionDenied | Reason::ContentMismatch | Reason::HomeMissing | Reason::NotOurs | Reason::Refused => {
-                Weight::Person
-            }
+            Reason::PermissionDenied
+            | Reason::ContentMismatch
+            | Reason::HomeMissing
+            | Reason::NotOurs
+            | Reason::Refused => Weight::Person,
             _ => Weight::Host,
         };
         Self { reason: known, message: reason.message.clone(), weight }

@@ -18,7 +18,8 @@ impl Planner<'_> {
             return;
         }
         self.rebuild_lost_memory();
-        let under_way = self.memory.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Delete);
+        let under_way =
+            self.memory.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Delete);
         if !under_way {
             let to = self.memory.transition.take().and_then(|transition| transition.to);
             return self.begin(TransitionKind::Delete, Step::Release, to, 0);
@@ -58,7 +59,8 @@ impl Planner<'_> {
 
     fn hosts_deleted(&mut self) -> Progress {
         // An order whose outcome is open could still become a machine.
-        let open = self.observed.operations.values().any(|operation| matches!(operation, OperationState::Running { .. }));
+        let open =
+            self.observed.operations.values().any(|operation| matches!(operation, OperationState::Running { .. }));
         let mut all_gone = !open;
         if open {
             self.look_again_in(POLL_SLOW_S);

@@ -22,7 +22,9 @@ impl Planner<'_> {
             Seen::Unknown(_) => true,
             Seen::Absent => false,
             Seen::Present(seen) => {
-                !seen.has_selector && seen.ports.iter().any(|(_, port, _)| *port == JUPYTER_PORT) && seen.ports.len() == 1
+                !seen.has_selector
+                    && seen.ports.iter().any(|(_, port, _)| *port == JUPYTER_PORT)
+                    && seen.ports.len() == 1
             }
         };
         if !as_planned {

@@ -90,7 +90,10 @@ impl Planner<'_> {
             HostKind::Vm => match self.instance(&from.name) {
                 Seen::Present(instance) => {
                     instance.status != InstanceStatus::Running
-                        || instance.settings.as_ref().is_some_and(|settings| settings.nonce == release_nonce(transition))
+                        || instance
+                            .settings
+                            .as_ref()
+                            .is_some_and(|settings| settings.nonce == release_nonce(transition))
                 }
                 Seen::Absent => true,
                 Seen::Unknown(_) => false,
@@ -186,14 +189,12 @@ impl Planner<'_> {
         let mut former = from.clone();
         former.serving_since = None;
         self.memory.former = match from.kind {
-            HostKind::Vm => {
-                Some(FormerHost {
-                    host: former,
-                    keep_until: self.now + jiff::SignedDuration::from_secs(keep_s),
-                    attempt: 1,
-                    not_before: None,
-                })
-            }
+            HostKind::Vm => Some(FormerHost {
+                host: former,
+                keep_until: self.now + jiff::SignedDuration::from_secs(keep_s),
+                attempt: 1,
+                not_before: None,
+            }),
             HostKind::Pod => None,
         };
         self.succeed();
@@ -278,7 +279,9 @@ impl Planner<'_> {
         self.abandon_step(to);
         let over = self.memory.transition.is_none();
         let quota = transition.reason.as_ref().is_some_and(|reason| reason.reason == Reason::QuotaExceeded.to_string());
-        if over && quota && let Some(desired) = self.wish()
+        if over
+            && quota
+            && let Some(desired) = self.wish()
             && self.can_change_in_place(&to.last_shape)
             && desired.host.candidate(transition.candidate).is_some_and(|shape| *shape == to.last_shape)
         {
@@ -287,7 +290,11 @@ impl Planner<'_> {
             let mut host = self.memory.host.clone().unwrap_or_else(|| to.clone());
             host.last_shape = to.last_shape.clone();
             self.begin_in_place(&to.last_shape, transition.candidate);
-            self.note(true, Reason::QuotaExceeded, "The quota does not allow two hosts at once, so this one is stopped first.");
+            self.note(
+                true,
+                Reason::QuotaExceeded,
+                "The quota does not allow two hosts at once, so this one is stopped first.",
+            );
         }
     }
 

@@ -37,7 +37,11 @@ impl Planner<'_> {
                 InstanceStatus::Stopping | InstanceStatus::PendingStop | InstanceStatus::Deprovisioning => {
                     self.look_again_in(super::bounds::POLL_SLOW_S);
                 }
-                _ => self.former_call("delete", former, Mutation::DeleteInstance { place: place(&former.host), name, id }),
+                _ => self.former_call(
+                    "delete",
+                    former,
+                    Mutation::DeleteInstance { place: place(&former.host), name, id },
+                ),
             }
             return;
         }

@@ -31,7 +31,8 @@ impl Planner<'_> {
             Seen::Unknown(_) => return Progress::Busy,
             Seen::Absent if home.id.is_some() => return Progress::Failed(missing(&home)),
             Seen::Absent => {
-                let transition = self.memory.transition.as_ref().map(|transition| transition.id.clone()).unwrap_or_default();
+                let transition =
+                    self.memory.transition.as_ref().map(|transition| transition.id.clone()).unwrap_or_default();
                 let mut labels = self.cloud_labels(&transition, "home");
                 labels.insert(rehost_api::labels::GCE_CONTENT.to_owned(), home.content_id.clone());
                 let subject = &self.resolution.subject;
@@ -40,7 +41,10 @@ impl Planner<'_> {
                     size_gb: unsigned(home.size_gb),
                     disk_type: home.disk_type.clone(),
                     labels,
-                    description: format!("The home of notebook {}/{}, made by Rehost.", subject.namespace, subject.name),
+                    description: format!(
+                        "The home of notebook {}/{}, made by Rehost.",
+                        subject.namespace, subject.name
+                    ),
                 };
                 self.waiting_for("the home disk is being made");
                 return self.cloud("disk", Mutation::InsertDisk { place: Self::home_place(&home), disk });
@@ -91,7 +95,10 @@ impl Planner<'_> {
                 Some(attached) => {
                     let device_name = attached.device_name.clone();
                     self.waiting_for(format!("the home is being detached from {}", host.shape));
-                    self.cloud("detach", Mutation::DetachDisk { place: place(host), instance: host.name.clone(), device_name })
+                    self.cloud(
+                        "detach",
+                        Mutation::DetachDisk { place: place(host), instance: host.name.clone(), device_name },
+                    )
                 }
             },
         }
@@ -107,7 +114,9 @@ impl Planner<'_> {
                 message: format!("{} is not there any more", host.name),
                 weight: Weight::Host,
             }),
-            Seen::Present(instance) if instance.attachment(&home).is_some_and(|attached| attached.device_name == HOME_DEVICE) => {
+            Seen::Present(instance)
+                if instance.attachment(&home).is_some_and(|attached| attached.device_name == HOME_DEVICE) =>
+            {
                 Progress::Done
             }
             Seen::Present(instance) if !self.is_ours(&instance.labels) => Progress::Failed(Self::not_ours(&host.name)),
@@ -118,7 +127,10 @@ impl Planner<'_> {
             }
             Seen::Present(_) => {
                 self.waiting_for(format!("the home is being attached to {}", host.shape));
-                self.cloud("attach", Mutation::AttachDisk { place: place(host), instance: host.name.clone(), disk: home })
+                self.cloud(
+                    "attach",
+                    Mutation::AttachDisk { place: place(host), instance: host.name.clone(), disk: home },
+                )
             }
         }
     }
@@ -180,7 +192,11 @@ impl Planner<'_> {
             transition.size_gb = Some(new);
         }
         self.notes.pop();
-        self.note(false, Reason::Resizing, format!("The home grows from {old} GiB to {new} GiB; nothing is interrupted."));
+        self.note(
+            false,
+            Reason::Resizing,
+            format!("The home grows from {old} GiB to {new} GiB; nothing is interrupted."),
+        );
         true
     }
 
@@ -214,7 +230,8 @@ impl Planner<'_> {
 
     /// A running pod's disk grows through its claim (the CSI driver grows disk and file system); any other through the disk itself.
     fn grown(&mut self, home: &HomeRecord, size_gb: i64) -> Progress {
-        let in_pod = self.memory.host.as_ref().is_some_and(|host| host.kind == HostKind::Pod && host.serving_since.is_some());
+        let in_pod =
+            self.memory.host.as_ref().is_some_and(|host| host.kind == HostKind::Pod && host.serving_since.is_some());
         if home.claim || in_pod {
             return self.claim_grown(home, size_gb);
         }
@@ -225,7 +242,11 @@ impl Planner<'_> {
             Seen::Present(disk) if !self.is_ours(&disk.labels) => Progress::Failed(Self::not_ours(&home.disk)),
             Seen::Present(_) => self.cloud(
                 "grow",
-                Mutation::ResizeDisk { place: Self::home_place(home), name: home.disk.clone(), size_gb: unsigned(size_gb) },
+                Mutation::ResizeDisk {
+                    place: Self::home_place(home),
+                    name: home.disk.clone(),
+                    size_gb: unsigned(size_gb),
+                },
             ),
         }
     }

@@ -64,7 +64,9 @@ impl Planner<'_> {
                 self.waiting_for(format!("{} is being started", to.shape));
                 match self.vm_booted(&to) {
                     Progress::Done => self.advance(Step::Prove),
-                    Progress::Busy if self.overdue(STANDBY_S) => self.in_place_failed(Failure::too_late(&to, STANDBY_S)),
+                    Progress::Busy if self.overdue(STANDBY_S) => {
+                        self.in_place_failed(Failure::too_late(&to, STANDBY_S))
+                    }
                     Progress::Busy => {}
                     Progress::Failed(failure) => self.in_place_failed(failure),
                 }
@@ -103,8 +105,10 @@ impl Planner<'_> {
         let Some(failure) = self.again_or(failure) else { return };
         let Some(transition) = &self.memory.transition else { return };
         let going_back = transition.reason.is_some();
-        let same_shape = transition.from.as_ref().map(|host| &host.last_shape) == transition.to.as_ref().map(|host| &host.last_shape);
-        let may_return = self.wish().is_none_or(|desired| desired.return_on_stockout) || failure.weight != Weight::Capacity;
+        let same_shape = transition.from.as_ref().map(|host| &host.last_shape)
+            == transition.to.as_ref().map(|host| &host.last_shape);
+        let may_return =
+            self.wish().is_none_or(|desired| desired.return_on_stockout) || failure.weight != Weight::Capacity;
         if going_back || same_shape || !may_return {
             self.note(true, failure.reason, failure.message.clone());
             return self.give_up(&failure);
@@ -115,7 +119,8 @@ impl Planner<'_> {
             // The host that failed may have started: its boot is the one that must not be taken for a new proof.
             from.serving_since = None;
             transition.to = Some(from);
-            transition.reason = Some(TransitionReason { reason: failure.reason.as_str().to_owned(), message: failure.message });
+            transition.reason =
+                Some(TransitionReason { reason: failure.reason.as_str().to_owned(), message: failure.message });
         }
     }
 
@@ -149,7 +154,8 @@ impl Planner<'_> {
             return self.cloud("gpu", Mutation::SetAccelerators { place, name, accelerators: wanted });
         }
         if !must_terminate && terminates {
-            return self.cloud("scheduling-back", Mutation::SetScheduling { place, name, scheduling: scheduling(shape) });
+            return self
+                .cloud("scheduling-back", Mutation::SetScheduling { place, name, scheduling: scheduling(shape) });
         }
         Progress::Done
     }

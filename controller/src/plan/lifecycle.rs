@@ -194,7 +194,11 @@ impl Planner<'_> {
     /// There is no host: one is made around the home.
     fn run_anew(&mut self, desired: &Desired) {
         if self.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some()) {
-            self.note(true, Reason::HostFailed, "The host is gone, not by our doing; the home is kept, and a new host is made.");
+            self.note(
+                true,
+                Reason::HostFailed,
+                "The host is gone, not by our doing; the home is kept, and a new host is made.",
+            );
             self.serve_no_more();
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
@@ -229,7 +233,8 @@ impl Planner<'_> {
             return;
         }
         let has_home = instance.attachment(&self.home_name()).is_some();
-        let restarted = host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
+        let restarted =
+            host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
         if host.serving_since.is_none() || restarted || !has_home {
             return self.run_again(&host, has_home);
         }
@@ -252,7 +257,11 @@ impl Planner<'_> {
             count: i32::try_from(accelerator.count).unwrap_or(i32::MAX),
         });
         let actual = HostShape::Vm(actual);
-        self.note(true, Reason::HostFailed, format!("The host was changed from {} to {}, not by our doing.", host.shape, actual.text()));
+        self.note(
+            true,
+            Reason::HostFailed,
+            format!("The host was changed from {} to {}, not by our doing.", host.shape, actual.text()),
+        );
         if let Some(host) = &mut self.memory.host {
             host.shape = actual.text();
             host.machine_type = Some(instance.machine_type.clone());
@@ -402,9 +411,10 @@ impl Planner<'_> {
                     | InstanceStatus::Suspending
                     | InstanceStatus::Repairing
                     | InstanceStatus::Deprovisioning
-                    | InstanceStatus::Other(_) => {
-                        Whereabouts::InMotion(format!("the VM {} is {:?}, not by our order", host.name, instance.status))
-                    }
+                    | InstanceStatus::Other(_) => Whereabouts::InMotion(format!(
+                        "the VM {} is {:?}, not by our order",
+                        host.name, instance.status
+                    )),
                 },
             },
             HostKind::Pod => match self.pod(&host.name) {

@@ -50,7 +50,11 @@ impl Planner<'_> {
                     host.last_shape = to.last_shape.clone();
                     host.shape.clone_from(&to.shape);
                 }
-                self.note(false, Reason::Resizing, format!("The running pod is {} now; nothing was interrupted.", to.shape));
+                self.note(
+                    false,
+                    Reason::Resizing,
+                    format!("The running pod is {} now; nothing was interrupted.", to.shape),
+                );
                 self.succeed();
             }
             Resize::Infeasible { message } => self.live_refused(&format!("the node can never give it: {message}")),
@@ -71,7 +75,11 @@ impl Planner<'_> {
     /// The pod cannot be resized where it is: it moves instead.
     fn live_refused(&mut self, why: &str) {
         self.actions.retain(|action| !matches!(action, Action::Kube(KubeChange::ResizePod { .. })));
-        self.note(true, Reason::LiveResizeRefused, format!("A live resize is not possible, so the notebook moves: {why}."));
+        self.note(
+            true,
+            Reason::LiveResizeRefused,
+            format!("A live resize is not possible, so the notebook moves: {why}."),
+        );
         self.memory.transition = None;
         self.remember_failure(
             -1,
@@ -84,7 +92,8 @@ impl Planner<'_> {
     pub(super) fn can_resize_live(&self, shape: &HostShape) -> bool {
         let refused =
             self.memory.retry.as_ref().is_some_and(|retry| retry.reason == Reason::LiveResizeRefused.to_string());
-        let (Some(HostShape::Pod(old)), HostShape::Pod(new)) = (self.memory.host.as_ref().map(|host| &host.last_shape), shape)
+        let (Some(HostShape::Pod(old)), HostShape::Pod(new)) =
+            (self.memory.host.as_ref().map(|host| &host.last_shape), shape)
         else {
             return false;
         };

@@ -20,7 +20,9 @@ pub(super) fn placeholder_of(host: &HostRecord) -> String {
 impl Planner<'_> {
     pub(super) fn pod(&self, name: &str) -> Seen<PodSeen> {
         match &self.observed.pods {
-            Seen::Present(pods) => pods.iter().find(|pod| pod.name == name).cloned().map_or(Seen::Absent, Seen::Present),
+            Seen::Present(pods) => {
+                pods.iter().find(|pod| pod.name == name).cloned().map_or(Seen::Absent, Seen::Present)
+            }
             Seen::Absent => Seen::Absent,
             Seen::Unknown(why) => Seen::Unknown(why.clone()),
         }
@@ -68,7 +70,9 @@ impl Planner<'_> {
             Scheduled::Yes | Scheduled::Unknown => Failure {
                 reason: Reason::HostFailed,
                 message: match &pod.waiting {
-                    Some(waiting) => format!("{} did not start in {SCHEDULE_S} s: {} {}", host.name, waiting.reason, waiting.message),
+                    Some(waiting) => {
+                        format!("{} did not start in {SCHEDULE_S} s: {} {}", host.name, waiting.reason, waiting.message)
+                    }
                     None => format!("{} did not start in {SCHEDULE_S} s", host.name),
                 },
                 weight: Weight::Host,
@@ -144,7 +148,8 @@ impl Planner<'_> {
             Seen::Present(pod) => {
                 self.waiting_for(format!("the pod {name} ends"));
                 if !pod.deleting {
-                    self.actions.push(Action::Kube(KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }));
+                    self.actions
+                        .push(Action::Kube(KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() }));
                 }
                 self.look_again_in(POLL_SLOW_S);
                 Progress::Busy
@@ -168,7 +173,9 @@ impl Planner<'_> {
         let now = self.memory.transition.as_ref().map(|transition| transition.id.as_str());
         let stray: Vec<_> = pods
             .iter()
-            .filter(|pod| pod.owned && !pod.deleting && !wanted.contains(&pod.name) && Some(pod.transition.as_str()) != now)
+            .filter(|pod| {
+                pod.owned && !pod.deleting && !wanted.contains(&pod.name) && Some(pod.transition.as_str()) != now
+            })
             .map(|pod| KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         self.actions.extend(stray.into_iter().map(Action::Kube));

@@ -22,20 +22,30 @@ impl Planner<'_> {
             .observed
             .own_disks
             .iter()
-            .filter(|disk| self.is_ours(&disk.labels) && disk.labels.get(labels::GCE_ROLE).is_some_and(|role| role != "boot"))
+            .filter(|disk| {
+                self.is_ours(&disk.labels) && disk.labels.get(labels::GCE_ROLE).is_some_and(|role| role != "boot")
+            })
             .max_by_key(|disk| number_of(&transition_label(&disk.labels)))
         else {
             return;
         };
         let project = self.wish().map(|desired| desired.home.project.clone()).unwrap_or_default();
-        let instances: Vec<Instance> =
-            self.observed.instances.values().filter_map(Seen::present).filter(|instance| self.is_ours(&instance.labels)).cloned().collect();
+        let instances: Vec<Instance> = self
+            .observed
+            .instances
+            .values()
+            .filter_map(Seen::present)
+            .filter(|instance| self.is_ours(&instance.labels))
+            .cloned()
+            .collect();
         let numbers = instances.iter().map(|instance| number_of(&transition_label(&instance.labels)));
         self.memory.last_transition = numbers.chain([number_of(&transition_label(&disk.labels))]).max().unwrap_or(0);
         self.memory.home = Some(self.home_of(disk, &project, !instances.is_empty()));
         let template = self.wish().map(|desired| desired.host.shape.clone());
         for instance in &instances {
-            let Some(record) = template.as_ref().map(|shape| self.record_of(instance, shape, &project)) else { continue };
+            let Some(record) = template.as_ref().map(|shape| self.record_of(instance, shape, &project)) else {
+                continue;
+            };
             if instance.attachment(&disk.name).is_some() {
                 self.memory.host = Some(record);
             } else if self.memory.former.is_none() {

@@ -87,7 +87,8 @@ impl Planner<'_> {
     /// Records that the change goes back, and why.
     pub(super) fn turn_back(&mut self, step: Step, failure: &Failure) {
         if let Some(transition) = &mut self.memory.transition {
-            transition.reason = Some(TransitionReason { reason: failure.reason.as_str().to_owned(), message: failure.message.clone() });
+            transition.reason =
+                Some(TransitionReason { reason: failure.reason.as_str().to_owned(), message: failure.message.clone() });
         }
         self.note(true, failure.reason, failure.message.clone());
         self.advance(step);
@@ -136,8 +137,16 @@ impl Planner<'_> {
         self.memory.retry = Some(Retry {
             digest: resolved.digest.clone(),
             // The sentence that people want is why the wished host was not to be had, not why its last substitute was not.
-            reason: if first { failure.reason.to_string() } else { earlier.as_ref().map_or_else(String::new, |retry| retry.reason.clone()) },
-            message: if first { failure.message.clone() } else { earlier.as_ref().map_or_else(String::new, |retry| retry.message.clone()) },
+            reason: if first {
+                failure.reason.to_string()
+            } else {
+                earlier.as_ref().map_or_else(String::new, |retry| retry.reason.clone())
+            },
+            message: if first {
+                failure.message.clone()
+            } else {
+                earlier.as_ref().map_or_else(String::new, |retry| retry.message.clone())
+            },
             tried,
             rounds,
             since: earlier.map_or(self.now, |retry| retry.since),
@@ -220,7 +229,9 @@ fn begin_message(kind: TransitionKind, from: Option<&HostRecord>, to: Option<&Ho
     match kind {
         TransitionKind::Create => format!("A host is being made: {to}."),
         TransitionKind::Start => format!("The host is being started: {to}."),
-        TransitionKind::Handover => format!("Moving from {from} to {to}: the new host is obtained first, {from} serves until then."),
+        TransitionKind::Handover => {
+            format!("Moving from {from} to {to}: the new host is obtained first, {from} serves until then.")
+        }
         TransitionKind::InPlace => format!("Changing {from} to {to} in place: the host is stopped, set and started."),
         TransitionKind::LiveResize => format!("Changing the running pod from {from} to {to}."),
         TransitionKind::Grow => "The home disk grows.".to_owned(),
@@ -260,7 +271,8 @@ fn in_words(mutation: &Mutation) -> String {
     let zone = &mutation.place().zone;
     match mutation {
         Mutation::InsertInstance { instance, .. } => {
-            let gpus: Vec<String> = instance.accelerators.iter().map(|it| format!("{} {}", it.count, it.kind)).collect();
+            let gpus: Vec<String> =
+                instance.accelerators.iter().map(|it| format!("{} {}", it.count, it.kind)).collect();
             let with = if gpus.is_empty() { String::new() } else { format!(" with {}", gpus.join(", ")) };
             format!("a VM of {}{with} cannot be had in {zone}", instance.machine_type)
         }

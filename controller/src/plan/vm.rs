@@ -29,7 +29,9 @@ impl Planner<'_> {
     pub(super) fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
         let subject = &self.resolution.subject;
         labels.get(labels::GCE_UID).is_some_and(|uid| *uid == labels::gce_label_value(&subject.uid))
-            && labels.get(labels::GCE_CLUSTER).is_some_and(|cluster| *cluster == labels::gce_label_value(&subject.cluster))
+            && labels
+                .get(labels::GCE_CLUSTER)
+                .is_some_and(|cluster| *cluster == labels::gce_label_value(&subject.cluster))
     }
 
     pub(super) fn not_ours(name: &str) -> Failure {
@@ -102,9 +104,8 @@ impl Planner<'_> {
 
     /// A VM that is listed must not be ordered again, whatever became of the knowledge of its operation.
     fn without_new_insertion(&mut self) -> Progress {
-        self.actions.retain(|action| {
-            !matches!(action, super::Action::Cloud { mutation: Mutation::InsertInstance { .. }, .. })
-        });
+        self.actions
+            .retain(|action| !matches!(action, super::Action::Cloud { mutation: Mutation::InsertInstance { .. }, .. }));
         Progress::Busy
     }
 
@@ -137,7 +138,11 @@ impl Planner<'_> {
             home: with_home.then(|| self.home_name()),
             min_cpu_platform: (!shape.min_cpu_platform.is_empty()).then(|| shape.min_cpu_platform.clone()),
             local_ssds: u32::try_from(shape.local_ssds).unwrap_or(0),
-            shielded: shape.secure_boot.then_some(Shielded { secure_boot: true, vtpm: true, integrity_monitoring: true }),
+            shielded: shape.secure_boot.then_some(Shielded {
+                secure_boot: true,
+                vtpm: true,
+                integrity_monitoring: true,
+            }),
             reservation: None,
         }
     }
@@ -225,9 +230,10 @@ impl Planner<'_> {
                 self.vm_stopped(host)
             }
             // A suspended machine still has the file system mounted in its memory: it must run to let go.
-            InstanceStatus::Suspended => {
-                self.cloud("resume", Mutation::ResumeInstance { place: place(host), name: host.name.clone(), id: instance.id })
-            }
+            InstanceStatus::Suspended => self.cloud(
+                "resume",
+                Mutation::ResumeInstance { place: place(host), name: host.name.clone(), id: instance.id },
+            ),
             InstanceStatus::Pending
             | InstanceStatus::Provisioning
             | InstanceStatus::Staging
@@ -289,7 +295,10 @@ impl Planner<'_> {
         };
         match instance.status {
             InstanceStatus::Stopped => Progress::Done,
-            InstanceStatus::Stopping | InstanceStatus::PendingStop | InstanceStatus::Suspending | InstanceStatus::Deprovisioning => {
+            InstanceStatus::Stopping
+            | InstanceStatus::PendingStop
+            | InstanceStatus::Suspending
+            | InstanceStatus::Deprovisioning => {
                 self.look_again_in(POLL_S);
                 Progress::Busy
             }
@@ -381,7 +390,10 @@ impl Planner<'_> {
             // A second delete while the first one works would only be refused.
             InstanceStatus::Stopping | InstanceStatus::PendingStop | InstanceStatus::Deprovisioning => {
                 self.look_again_in(POLL_S);
-                self.cloud_if_unknown(&format!("delete-{}", host.name), Mutation::DeleteInstance { place: place(host), name: host.name.clone(), id: instance.id })
+                self.cloud_if_unknown(
+                    &format!("delete-{}", host.name),
+                    Mutation::DeleteInstance { place: place(host), name: host.name.clone(), id: instance.id },
+                )
             }
             InstanceStatus::Pending
             | InstanceStatus::Provisioning
@@ -427,8 +439,12 @@ impl Planner<'_> {
 fn guest_failure(host: &HostRecord, report: &GuestReport) -> Failure {
     use rehost_api::guest::GuestFailure;
     let (reason, weight) = match report.failure {
-        Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem) => (Reason::ContentMismatch, Weight::Person),
-        Some(GuestFailure::JupyterFailed | GuestFailure::AcceleratorMissing) | None => (Reason::HostFailed, Weight::Host),
+        Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem) => {
+            (Reason::ContentMismatch, Weight::Person)
+        }
+        Some(GuestFailure::JupyterFailed | GuestFailure::AcceleratorMissing) | None => {
+            (Reason::HostFailed, Weight::Host)
+        }
     };
     let words = if report.message.is_empty() { "its guest reports a failure" } else { report.message.as_str() };
     Failure { reason, message: format!("{}: {words}", host.name), weight }
@@ -460,7 +476,9 @@ pub(super) fn scheduling(shape: &VmShape) -> Scheduling {
     let (provisioning, automatic_restart, on_termination) = match shape.provisioning {
         Provisioning::Standard => (mutation::Provisioning::Standard, true, None),
         Provisioning::Spot => (mutation::Provisioning::Spot, false, Some(mutation::TerminationAction::Stop)),
-        Provisioning::FlexStart => (mutation::Provisioning::FlexStart, false, Some(mutation::TerminationAction::Delete)),
+        Provisioning::FlexStart => {
+            (mutation::Provisioning::FlexStart, false, Some(mutation::TerminationAction::Delete))
+        }
     };
     Scheduling {
         provisioning,

@@ -104,7 +104,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         ..StandSettings::default()
     };
     let stand = Stand::start(settings, vec![ledger.observer()]).await?;
-    screen.say(&format!("up; one second here is {time_scale} of the simulated cloud, and all times below are the cloud's"));
+    screen.say(&format!(
+        "up; one second here is {time_scale} of the simulated cloud, and all times below are the cloud's"
+    ));
     let board = Arc::new(Board::watch(stand.plane.client(ADMIN).await?, stand.clock.clone()));
     let drawing = tokio::spawn(draw(screen.clone(), board.clone(), stand.clock.clone()));
     let checks = Checks::new(shown_on(screen.clone(), check));

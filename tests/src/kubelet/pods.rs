@@ -65,7 +65,8 @@ impl Kubelet {
             let nodes = self.store.nodes.len();
             let why = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
             Err(format!("0/{nodes} nodes are available: {nodes} {why}."))
-        } else if pod["spec"]["volumes"].as_array().is_some_and(|all| mounts_claim(all)) && self.claim_of(pod).is_none() {
+        } else if pod["spec"]["volumes"].as_array().is_some_and(|all| mounts_claim(all)) && self.claim_of(pod).is_none()
+        {
             Err("waiting for the claim".to_owned())
         } else {
             self.node_for(key, pod)
@@ -87,8 +88,10 @@ impl Kubelet {
                     return;
                 }
                 let mut conditions = without(pod, &["PodScheduled"]);
-                conditions.push(json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
-                    "lastTransitionTime": self.stamp()}));
+                conditions.push(
+                    json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+                    "lastTransitionTime": self.stamp()}),
+                );
                 let patch = Patch::Merge(json!({"status": {"phase": "Pending", "conditions": conditions}}));
                 let _told = api.patch_status(&name, &PatchParams::default(), &patch).await;
             }
@@ -100,7 +103,10 @@ impl Kubelet {
         let Some(claim) = self.claim_of(pod).map(super::key) else { return false };
         self.store.pods.iter().any(|(other, it)| {
             let over = matches!(it["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
-            other != key && !over && !it["spec"]["nodeName"].is_null() && self.claim_of(it).map(super::key).as_ref() == Some(&claim)
+            other != key
+                && !over
+                && !it["spec"]["nodeName"].is_null()
+                && self.claim_of(it).map(super::key).as_ref() == Some(&claim)
         })
     }
 
@@ -126,7 +132,9 @@ impl Kubelet {
         };
         let word = if ready { "True" } else { "False" };
         let mut conditions = without(pod, &["Ready", "ContainersReady", "PodScheduled", "Initialized"]);
-        for (kind, status) in [("Initialized", "True"), ("Ready", word), ("ContainersReady", word), ("PodScheduled", "True")] {
+        for (kind, status) in
+            [("Initialized", "True"), ("Ready", word), ("ContainersReady", word), ("PodScheduled", "True")]
+        {
             conditions.push(json!({"type": kind, "status": status, "lastTransitionTime": self.stamp()}));
         }
         let containers: Vec<Value> = pod["spec"]["containers"]
@@ -166,7 +174,8 @@ impl Kubelet {
         let status = match refusal {
             Some((reason, _)) if pending.as_ref().is_some_and(|told| told == reason) => return self.wake_in(5.0),
             Some((reason, message)) => {
-                conditions.push(json!({"type": "PodResizePending", "status": "True", "reason": reason, "message": message,
+                conditions
+                    .push(json!({"type": "PodResizePending", "status": "True", "reason": reason, "message": message,
                     "lastTransitionTime": self.stamp()}));
                 json!({"conditions": conditions})
             }

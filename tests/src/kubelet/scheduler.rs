@@ -37,7 +37,11 @@ impl Amounts {
 
     /// What of `asked` is more than there is.
     pub(super) fn lacks(&self, asked: &Self) -> Option<String> {
-        asked.0.iter().find(|(name, amount)| self.0.get(*name).copied().unwrap_or(0) < **amount).map(|(name, _)| name.clone())
+        asked
+            .0
+            .iter()
+            .find(|(name, amount)| self.0.get(*name).copied().unwrap_or(0) < **amount)
+            .map(|(name, _)| name.clone())
     }
 
     fn without(&self, used: &Self) -> Self {
@@ -51,7 +55,8 @@ impl Amounts {
 impl Kubelet {
     /// What a node has at all, and what of it no other pod than this one has taken.
     pub(super) fn room(&self, node: &str, but: &str) -> (Amounts, Amounts) {
-        let all = self.store.nodes.get(node).map(|node| Amounts::of(&node["status"]["allocatable"])).unwrap_or_default();
+        let all =
+            self.store.nodes.get(node).map(|node| Amounts::of(&node["status"]["allocatable"])).unwrap_or_default();
         let mut used = Amounts::default();
         for (name, pod) in &self.store.pods {
             let over = matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"));
@@ -77,7 +82,8 @@ impl Kubelet {
                 Some(resource) => *full.entry(resource).or_insert(0) += 1,
             }
         }
-        let mut why: Vec<String> = full.iter().map(|(resource, count)| format!("{count} Insufficient {resource}")).collect();
+        let mut why: Vec<String> =
+            full.iter().map(|(resource, count)| format!("{count} Insufficient {resource}")).collect();
         if unfit > 0 {
             why.push(format!("{unfit} node(s) didn't match Pod's node affinity/selector"));
         }
@@ -86,7 +92,8 @@ impl Kubelet {
 
     fn fits(&self, pod: &Value, node: &Value) -> bool {
         let labels = &node["metadata"]["labels"];
-        let selected = pod["spec"]["nodeSelector"].as_object().into_iter().flatten().all(|(key, value)| labels[key] == *value);
+        let selected =
+            pod["spec"]["nodeSelector"].as_object().into_iter().flatten().all(|(key, value)| labels[key] == *value);
         let affinity = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
         let volume = self.claim_of(pod).and_then(|claim| self.store.volumes.get(&text(&claim["spec"]["volumeName"])));
         let reachable = volume.is_none_or(|volume| matches_terms(&volume["spec"]["nodeAffinity"]["required"], labels));
@@ -96,7 +103,9 @@ impl Kubelet {
 
 fn matches_terms(selector: &Value, labels: &Value) -> bool {
     let Some(terms) = selector["nodeSelectorTerms"].as_array() else { return true };
-    terms.iter().any(|term| term["matchExpressions"].as_array().into_iter().flatten().all(|it| matches_expression(it, labels)))
+    terms
+        .iter()
+        .any(|term| term["matchExpressions"].as_array().into_iter().flatten().all(|it| matches_expression(it, labels)))
 }
 
 fn matches_expression(expression: &Value, labels: &Value) -> bool {

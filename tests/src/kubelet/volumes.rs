@@ -52,22 +52,26 @@ impl Kubelet {
 
     /// Lets go of claims and volumes that are to be deleted, once nothing uses them.
     pub(super) async fn release(&mut self) {
-        let claims: Vec<Value> = self.store.claims.values().filter(|claim| is_ending(claim, CLAIM_PROTECTION)).cloned().collect();
+        let claims: Vec<Value> =
+            self.store.claims.values().filter(|claim| is_ending(claim, CLAIM_PROTECTION)).cloned().collect();
         for claim in claims {
             let used = self.store.pods.values().any(|pod| self.claim_of(pod).map(key).as_ref() == Some(&key(&claim)));
             if !used {
                 let (namespace, name) = names_of(&claim);
                 let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace);
-                let _told = api.patch(&name, &PatchParams::default(), &without_finalizer(&claim, CLAIM_PROTECTION)).await;
+                let _told =
+                    api.patch(&name, &PatchParams::default(), &without_finalizer(&claim, CLAIM_PROTECTION)).await;
             }
         }
-        let volumes: Vec<Value> = self.store.volumes.values().filter(|volume| is_ending(volume, VOLUME_PROTECTION)).cloned().collect();
+        let volumes: Vec<Value> =
+            self.store.volumes.values().filter(|volume| is_ending(volume, VOLUME_PROTECTION)).cloned().collect();
         for volume in volumes {
             let name = text(&volume["metadata"]["name"]);
             let bound = self.store.claims.values().any(|claim| claim["spec"]["volumeName"] == name);
             if !bound {
                 let api: Api<PersistentVolume> = Api::all(self.client.clone());
-                let _told = api.patch(&name, &PatchParams::default(), &without_finalizer(&volume, VOLUME_PROTECTION)).await;
+                let _told =
+                    api.patch(&name, &PatchParams::default(), &without_finalizer(&volume, VOLUME_PROTECTION)).await;
             }
         }
     }
@@ -75,7 +79,8 @@ impl Kubelet {
     async fn bind(&mut self, claim: &Value) {
         let (namespace, name) = names_of(claim);
         let wanted = text(&claim["spec"]["volumeName"]);
-        let volume = if wanted.is_empty() { format!("pvc-{}", text(&claim["metadata"]["uid"])) } else { wanted.clone() };
+        let volume =
+            if wanted.is_empty() { format!("pvc-{}", text(&claim["metadata"]["uid"])) } else { wanted.clone() };
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace);
         if wanted.is_empty() {
             if !self.store.volumes.contains_key(&volume) {
@@ -125,7 +130,11 @@ impl Kubelet {
         if wanted <= has || !self.may_try(&what) {
             return;
         }
-        let handle = self.store.volumes.get(&text(&claim["spec"]["volumeName"])).map(|volume| text(&volume["spec"]["csi"]["volumeHandle"]));
+        let handle = self
+            .store
+            .volumes
+            .get(&text(&claim["spec"]["volumeName"]))
+            .map(|volume| text(&volume["spec"]["csi"]["volumeHandle"]));
         let Some(handle) = handle else { return };
         self.busy.insert(what);
         let (grown, sender, claim) = (self.disks.grow(handle, wanted), self.sender.clone(), key(claim));
@@ -169,11 +178,16 @@ impl Kubelet {
     /// Whether no other node has the volume.
     fn only_one(&self, name: &str, attachment: &Value) -> bool {
         let volume = &attachment["spec"]["source"]["persistentVolumeName"];
-        !self.store.attachments.iter().any(|(other, it)| other != name && it["spec"]["source"]["persistentVolumeName"] == *volume)
+        !self
+            .store
+            .attachments
+            .iter()
+            .any(|(other, it)| other != name && it["spec"]["source"]["persistentVolumeName"] == *volume)
     }
 
     async fn create_attachment(&self, name: &str, volume: &str, node: &str) {
-        let driver = self.store.volumes.get(volume).map(|volume| text(&volume["spec"]["csi"]["driver"])).unwrap_or_default();
+        let driver =
+            self.store.volumes.get(volume).map(|volume| text(&volume["spec"]["csi"]["driver"])).unwrap_or_default();
         let made = json!({
             "apiVersion": "storage.k8s.io/v1",
             "kind": "VolumeAttachment",
@@ -200,7 +214,8 @@ impl Kubelet {
         let call = if attach { self.disks.attach(node, handle) } else { self.disks.detach(node, handle) };
         tokio::spawn(async move {
             let result = call.await;
-            let came = if attach { Came::Attached { attachment, result } } else { Came::Detached { attachment, result } };
+            let came =
+                if attach { Came::Attached { attachment, result } } else { Came::Detached { attachment, result } };
             let _heard = sender.send(came);
         });
     }

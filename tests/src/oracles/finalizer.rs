@@ -38,7 +38,9 @@ impl Oracle for Finalizer {
                 self.held.remove(&before.uid);
                 self.hostless.remove(&before.uid);
                 found.extend(
-                    hosts(scene, &before.uid).into_iter().map(|host| format!("{host} was there when it left {}", before.name)),
+                    hosts(scene, &before.uid)
+                        .into_iter()
+                        .map(|host| format!("{host} was there when it left {}", before.name)),
                 );
             }
         }
@@ -50,7 +52,11 @@ impl Oracle for Finalizer {
             }
             let since = *self.hostless.entry(notebook.uid.clone()).or_insert(scene.now);
             if scene.now.duration_since(since) > GRACE {
-                found.push(format!("it still held {} {} s after its last host was gone", notebook.name, GRACE.as_secs()));
+                found.push(format!(
+                    "it still held {} {} s after its last host was gone",
+                    notebook.name,
+                    GRACE.as_secs()
+                ));
             }
         }
         found
@@ -59,6 +65,7 @@ impl Oracle for Finalizer {
 
 fn hosts(scene: &Scene, uid: &str) -> Vec<String> {
     let vms = scene.vms_of(uid).map(|(place, _)| format!("the VM {}", place.name));
-    let pods = scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == uid).map(|pod| format!("the pod {}", pod.name));
+    let pods =
+        scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == uid).map(|pod| format!("the pod {}", pod.name));
     vms.chain(pods).collect()
 }

@@ -78,6 +78,12 @@ fn in_the_cluster(scene: &Scene, call: &Call) -> Option<String> {
     let by_claim = call.resource == "persistentvolumes"
         && scene.cluster.claims.iter().any(|claim| claim.volume.as_ref() == Some(&call.name));
     (!known && !by_claim).then(|| {
-        format!("{} of {} {}/{}, which belongs to {there:?}", call.verb.as_str(), call.resource, call.namespace, call.name)
+        format!(
+            "{} of {} {}/{}, which belongs to {there:?}",
+            call.verb.as_str(),
+            call.resource,
+            call.namespace,
+            call.name
+        )
     })
 }

@@ -34,7 +34,11 @@ impl Oracle for Words {
         self.writing = before.map(|one| (one.uid.clone(), one.spec.clone(), one.annotations.clone()));
         let body = call.body.as_deref().unwrap_or(&Value::Null);
         let speaks = !body["spec"].is_null() || !body["metadata"]["annotations"].is_null();
-        if speaks { vec![format!("a body for {} that speaks of its spec or annotations: {body}", call.name)] } else { Vec::new() }
+        if speaks {
+            vec![format!("a body for {} that speaks of its spec or annotations: {body}", call.name)]
+        } else {
+            Vec::new()
+        }
     }
 
     /// The step right after the change: nobody else had a turn between.

@@ -103,7 +103,8 @@ impl Board {
         if let Ok(Ok(all)) = tokio::time::timeout(within, waiting).await {
             return Ok(all.get(&key).map(|entry| entry.notebook.clone()));
         }
-        let now = self.seen.borrow().get(&key).map_or_else(|| "there is none".to_owned(), |entry| in_words(&entry.notebook));
+        let now =
+            self.seen.borrow().get(&key).map_or_else(|| "there is none".to_owned(), |entry| in_words(&entry.notebook));
         Err(TooLate { what: format!("{name}: {what}"), within_s: within.as_secs_f64(), now })
     }
 }

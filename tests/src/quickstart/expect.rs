@@ -78,10 +78,18 @@ impl Expect {
         let service = self.look.core("services", HERO).await;
         let same = text(&service["metadata"]["uid"]) == self.first.service_uid
             && text(&service["spec"]["clusterIP"]) == self.first.service_address;
-        checks.that(format!("{step}: the Service is the same, with its name and address"), same, service["spec"].clone());
+        checks.that(
+            format!("{step}: the Service is the same, with its name and address"),
+            same,
+            service["spec"].clone(),
+        );
         let (reconciling, stalled) = (board::says(hero, "Reconciling"), board::says(hero, "Stalled"));
         let at_rest = reconciling == "False" && stalled == "False" && board::says(hero, "Serving") == "True";
-        checks.that(format!("{step}: it serves, and nothing is reconciled or stalled"), at_rest, (reconciling, stalled));
+        checks.that(
+            format!("{step}: it serves, and nothing is reconciled or stalled"),
+            at_rest,
+            (reconciling, stalled),
+        );
         self.hosts.push(host.name);
     }
 

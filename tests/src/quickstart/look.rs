@@ -93,12 +93,8 @@ impl Look {
     /// Instances of one notebook and their status, by name.
     #[must_use]
     pub fn machines(&self, stem: &str) -> Vec<(String, String)> {
-        let mut found: Vec<(String, String)> = self
-            .cloud
-            .instances(ZONE, stem)
-            .iter()
-            .map(|one| (text(&one["name"]), text(&one["status"])))
-            .collect();
+        let mut found: Vec<(String, String)> =
+            self.cloud.instances(ZONE, stem).iter().map(|one| (text(&one["name"]), text(&one["status"]))).collect();
         found.sort();
         found
     }

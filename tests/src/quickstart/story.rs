@@ -338,7 +338,6 @@ impl<'a> Story<'a> {
     fn there(&self, name: &str) -> Result<Notebook, StoryError> {
         self.board.get(NAMESPACE, name).ok_or_else(|| TooLate::gone(name).into())
     }
-
 }
 
 /// The part of a disk's or machine's name that stands for the notebook: `rehost-0123456789abcdef-`.

@@ -119,7 +119,9 @@ impl Chance {
         };
         let kind = match (self.random.random_range(0..8_u32), method) {
             (0 | 1, _) => http(503, "backendError", "Internal error. Please try again or contact Google Support."),
-            (2, "instances.setMetadata") => http(412, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint."),
+            (2, "instances.setMetadata") => {
+                http(412, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
+            }
             (2 | 3, _) => FaultKind::RateLimit,
             (4, _) => FaultKind::TimeoutAfterEffect,
             (5, "*.aggregatedList") => FaultKind::PartialList(vec!["us-central1-a".to_owned()]),
@@ -127,7 +129,13 @@ impl Chance {
             (5 | 6, _) => FaultKind::Latency(SignedDuration::from_secs(self.random.random_range(1..=8))),
             (_, _) => FaultKind::ConcurrentOperations,
         };
-        Fault { method: method.to_owned(), target: "*".to_owned(), after: self.random.random_range(0..4), times: 1, kind }
+        Fault {
+            method: method.to_owned(),
+            target: "*".to_owned(),
+            after: self.random.random_range(0..4),
+            times: 1,
+            kind,
+        }
     }
 
     fn disturb_watches(&mut self, server: &ApiServer, controller: &str) -> String {

@@ -5,11 +5,9 @@ use rehost_api::labels;
 use rehost_api::status::HostKind;
 use serde_json::{Value, json};
 
-use super::conditions::{
-    has_one_host, is_gone_with_its_disk_kept, is_stopped, runs_on, serves, short_of_capacity_on,
-};
-use super::story::{Act, Chapter, Condition};
 use super::NAMESPACE;
+use super::conditions::{has_one_host, is_gone_with_its_disk_kept, is_stopped, runs_on, serves, short_of_capacity_on};
+use super::story::{Act, Chapter, Condition};
 use crate::world::CLOUD_TIMES;
 
 /// How much of the story is told.
@@ -49,7 +47,12 @@ pub fn cloud_s(steps: &[&str]) -> f64 {
 fn move_s() -> f64 {
     GUEST_SERVES_S
         + GUEST_LETS_GO_S
-        + cloud_s(&["instances.setMetadata", "metadata.wait_for_change", "instances.detachDisk", "instances.attachDisk"])
+        + cloud_s(&[
+            "instances.setMetadata",
+            "metadata.wait_for_change",
+            "instances.detachDisk",
+            "instances.attachDisk",
+        ])
 }
 
 /// The manifest, with that host and state.
@@ -85,8 +88,17 @@ pub fn chapters(extent: Extent) -> Vec<Chapter> {
     let retired_s = KEEP_OLD_S + cloud_s(&["instances.stop", "instances.delete"]);
     let mut told = vec![
         chapter("created", vec![apply(small.clone(), "Running")], runs_on(HostKind::Vm, "n1-standard-4"), created_s),
-        chapter("machine type raised", vec![apply(large, "Running")], runs_on(HostKind::Vm, "n1-standard-8"), handover_s),
-        Chapter { rests: true, still: true, ..chapter("the former host is let go", Vec::new(), has_one_host(), retired_s) },
+        chapter(
+            "machine type raised",
+            vec![apply(large, "Running")],
+            runs_on(HostKind::Vm, "n1-standard-8"),
+            handover_s,
+        ),
+        Chapter {
+            rests: true,
+            still: true,
+            ..chapter("the former host is let go", Vec::new(), has_one_host(), retired_s)
+        },
         Chapter {
             meanwhile: Some(serves()),
             ..chapter(
@@ -107,7 +119,12 @@ pub fn chapters(extent: Extent) -> Vec<Chapter> {
         told.extend(pod_chapters(handover_s, retired_s));
     }
     told.extend([
-        chapter("moved back", vec![apply(small.clone(), "Running")], runs_on(HostKind::Vm, "n1-standard-4"), retired_s + handover_s),
+        chapter(
+            "moved back",
+            vec![apply(small.clone(), "Running")],
+            runs_on(HostKind::Vm, "n1-standard-4"),
+            retired_s + handover_s,
+        ),
         Chapter { still: true, ..chapter("the former host is let go again", Vec::new(), has_one_host(), retired_s) },
         Chapter {
             still: true,
@@ -129,7 +146,10 @@ fn pod_chapters(handover_s: f64, retired_s: f64) -> Vec<Chapter> {
     };
     vec![
         chapter("moved into a pod", vec![pod("2")], runs_on(HostKind::Pod, "2 cpu, 8Gi"), retired_s + handover_s),
-        Chapter { still: true, ..chapter("the former host is let go, in the pod", Vec::new(), has_one_host(), retired_s) },
+        Chapter {
+            still: true,
+            ..chapter("the former host is let go, in the pod", Vec::new(), has_one_host(), retired_s)
+        },
         Chapter {
             meanwhile: Some(serves()),
             ..chapter("cpu raised live", vec![pod("4")], runs_on(HostKind::Pod, "4 cpu, 8Gi"), 30.0)

@@ -10,9 +10,9 @@ use rehost::gce::{Cause, Clients, Gce, GceError, Sweep};
 
 use super::line::{Asked, Line};
 use super::shared::CONTROLLER;
-use crate::world::{Method, Request};
 use crate::world::exchange::method_name;
 use crate::world::sdk::{Hook, Intercept, WorldStub};
+use crate::world::{Method, Request};
 
 /// Compute Engine over one incarnation's line.
 pub fn gce(line: &Arc<Line>) -> Gce {

@@ -83,6 +83,8 @@ pub fn is_gone_with_its_disk_kept(content_id_label: &'static str) -> Condition {
             .map(|(place, _)| place)
             .collect();
         expect(ours.len() == 1, || format!("{} home disks are left", ours.len()))?;
-        expect(ours.iter().all(|place| role(place).as_deref() == Some("kept")), || "the disk is not marked as kept".to_owned())
+        expect(ours.iter().all(|place| role(place).as_deref() == Some("kept")), || {
+            "the disk is not marked as kept".to_owned()
+        })
     })
 }

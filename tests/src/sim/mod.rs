@@ -175,8 +175,7 @@ impl Run {
         });
         let (deaths, died) = mpsc::unbounded_channel();
         let chance = settings.faults.map(|rates| chance::Chance::new(settings.seed, rates));
-        let shared =
-            Shared::new(clock, world, server, settings.cuts.clone(), chance, settings.check_shapes, deaths);
+        let shared = Shared::new(clock, world, server, settings.cuts.clone(), chance, settings.check_shapes, deaths);
         shared.server.intercept(Some(Arc::new(cluster::Gate { shared: shared.clone() })));
         stage::set(&shared);
         let incarnation = Arc::<Mutex<Incarnation>>::default();

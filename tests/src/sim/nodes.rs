@@ -33,8 +33,7 @@ pub fn start(shared: &Arc<Shared>) -> Kubelet {
         let made = send(shared, Method::Post, "instances", &[], Some(body));
         assert_eq!(made["error"], Value::Null, "a node's machine: {made}");
         administrator.apply(&node(name, machine_type)).expect("a node");
-        let amounts =
-            json!({"cpu": cpus.to_string(), "memory": format!("{memory_gi}Gi"), "ephemeral-storage": "50Gi", "pods": "110"});
+        let amounts = json!({"cpu": cpus.to_string(), "memory": format!("{memory_gi}Gi"), "ephemeral-storage": "50Gi", "pods": "110"});
         let status = json!({"status": {"capacity": amounts, "allocatable": amounts,
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}]}});
         administrator.patch("Node", "", name, "status", &status).expect("a node's status");

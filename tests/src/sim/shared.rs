@@ -427,7 +427,13 @@ fn told(call: &Call, body: &Value) -> String {
         let step = if transition.is_null() {
             "at rest".to_owned()
         } else {
-            format!("{} {}/{} a{}", word(transition, "id"), word(transition, "kind"), word(transition, "step"), transition["attempt"])
+            format!(
+                "{} {}/{} a{}",
+                word(transition, "id"),
+                word(transition, "kind"),
+                word(transition, "step"),
+                transition["attempt"]
+            )
         };
         return format!(" [{}; {step}; {ready}]", word(status, "phase"));
     }

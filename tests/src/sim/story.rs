@@ -83,7 +83,10 @@ impl View<'_> {
         let found = status.conditions.iter().find(|condition| condition.type_ == kind);
         let found = found.ok_or_else(|| format!("there is no condition {kind}"))?;
         if status.observed_generation != generation {
-            return Err(format!("status speaks of generation {:?}, spec is {generation:?}", status.observed_generation));
+            return Err(format!(
+                "status speaks of generation {:?}, spec is {generation:?}",
+                status.observed_generation
+            ));
         }
         Ok((found.status.clone(), found.reason.clone(), found.message.clone()))
     }
@@ -136,8 +139,7 @@ pub async fn tell(run: &Run, name: &str, chapters: &[Chapter]) -> Result<(), Fai
     for chapter in chapters {
         run.shared().note(Weight::Headline, "story", chapter.name, "");
         for act in &chapter.acts {
-            run.act(name, act)
-                .map_err(|refusal| Failed::Refused { chapter: chapter.name.to_owned(), refusal })?;
+            run.act(name, act).map_err(|refusal| Failed::Refused { chapter: chapter.name.to_owned(), refusal })?;
         }
         let bound_s = chapter.cloud_s + run.allowance_s();
         run.until(name, chapter.name, bound_s, &chapter.until, chapter.meanwhile.as_ref()).await?;

@@ -28,7 +28,8 @@ use crate::kubelet::{Disks, Kubelet, Times};
 pub const ZONE: &str = "us-central1-a";
 
 /// The nodes: name, machine type, processors, GiB of memory.
-pub const NODES: [(&str, &str, u32, u32); 2] = [("node-a", "n1-standard-8", 8, 30), ("node-b", "n1-standard-16", 16, 60)];
+pub const NODES: [(&str, &str, u32, u32); 2] =
+    [("node-a", "n1-standard-8", 8, 30), ("node-b", "n1-standard-16", 16, 60)];
 
 /// A placeholder has brought the image to the node before: what is left is the sandbox, the mount and Jupyter's start, together
 /// what the guests of the simulated cloud take for the same.
@@ -38,7 +39,11 @@ const TIMES: Times = Times { start_s: 1.0, ready_s: 2.0, end_s: 2.0 };
 const RIGHTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Installs the chart with the real Helm. Nobody runs its Deployment: this process is the controller.
-pub(super) async fn install_chart(plane: &ControlPlane, cloud: &Cloud, admission_policy: bool) -> Result<(), StandError> {
+pub(super) async fn install_chart(
+    plane: &ControlPlane,
+    cloud: &Cloud,
+    admission_policy: bool,
+) -> Result<(), StandError> {
     let chart = chart().display().to_string();
     let settings = [
         format!("cluster={CLUSTER}"),
@@ -77,7 +82,9 @@ pub(super) async fn wait_for_rights(client: &Client) -> Result<(), StandError> {
         }
         Ok::<(), kube::Error>(())
     };
-    tokio::time::timeout(RIGHTS_WITHIN, allowed).await.map_err(|_| StandError::TooLate("the chart's grant of rights"))??;
+    tokio::time::timeout(RIGHTS_WITHIN, allowed)
+        .await
+        .map_err(|_| StandError::TooLate("the chart's grant of rights"))??;
     Ok(())
 }
 
@@ -107,7 +114,13 @@ pub(super) async fn start(plane: &ControlPlane, cloud: &Cloud, clock: SharedCloc
 }
 
 /// The node as a kubelet of GKE registers it.
-async fn register(client: &Client, name: &str, machine_type: &str, cpus: u32, memory_gi: u32) -> Result<(), StandError> {
+async fn register(
+    client: &Client,
+    name: &str,
+    machine_type: &str,
+    cpus: u32,
+    memory_gi: u32,
+) -> Result<(), StandError> {
     let family = machine_type.split('-').next().unwrap_or_default();
     let amounts = json!({"cpu": cpus.to_string(), "memory": format!("{memory_gi}Gi"), "ephemeral-storage": "50Gi", "pods": "110"});
     let node = json!({
@@ -221,7 +234,8 @@ fn is_on(cloud: &Cloud, disk: &str, node: &str) -> bool {
 /// What the driver and the pod's start do with a blank disk: a file system, with the content id that its label says.
 fn format_blank(cloud: &Cloud, disk: &str) {
     cloud.world.with(|world, _| {
-        let blank = world.home_content(ZONE, disk).is_some_and(|content| content.content_id.is_none() && !content.foreign);
+        let blank =
+            world.home_content(ZONE, disk).is_some_and(|content| content.content_id.is_none() && !content.foreign);
         if let Some(content_id) = world.disk_labels(ZONE, disk).get(labels::GCE_CONTENT).filter(|_| blank) {
             world.disk_set_content(ZONE, disk, content_id);
         }

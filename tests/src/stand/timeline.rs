@@ -293,7 +293,14 @@ mod tests {
 
     #[test]
     fn times_without_an_address_are_found_and_cut_to_what_is_asked() {
-        let log = [said(0, None), said(10, Some("a")), said(20, None), said(22, None), said(25, Some("b")), said(30, Some("c"))];
+        let log = [
+            said(0, None),
+            said(10, Some("a")),
+            said(20, None),
+            said(22, None),
+            said(25, Some("b")),
+            said(30, Some("c")),
+        ];
         assert_eq!(lasted(&log, 0, 40), [(0, 10), (20, 25)]);
         assert_eq!(lasted(&log, 12, 18), []);
         assert_eq!(lasted(&log, 22, 40), [(22, 25)]);

@@ -65,8 +65,10 @@ pub fn merged(target: &Value, patch: &Value) -> Value {
 impl Case {
     /// What the message lacks, or has and must not have.
     pub fn faults(&self, message: &str) -> Vec<String> {
-        let lacks = self.says.iter().filter(|part| !message.contains(part.as_str())).map(|part| format!("lacks {part:?}"));
-        let leaks = self.never_says.iter().filter(|part| message.contains(part.as_str())).map(|part| format!("has {part:?}"));
+        let lacks =
+            self.says.iter().filter(|part| !message.contains(part.as_str())).map(|part| format!("lacks {part:?}"));
+        let leaks =
+            self.never_says.iter().filter(|part| message.contains(part.as_str())).map(|part| format!("has {part:?}"));
         lacks.chain(leaks).collect()
     }
 }

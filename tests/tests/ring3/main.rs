@@ -41,7 +41,8 @@ struct Ring {
 impl Ring {
     async fn start() -> Self {
         let ledger = Ledger::default();
-        let settings = StandSettings { progress: Arc::new(|part| eprintln!("bringing up {part}")), ..StandSettings::default() };
+        let settings =
+            StandSettings { progress: Arc::new(|part| eprintln!("bringing up {part}")), ..StandSettings::default() };
         let stand = Stand::start(settings, vec![ledger.observer()]).await.expect("it comes up");
         let client = stand.plane.client(ADMIN).await.expect("a client");
         let look = Look::new(client.clone(), stand.cloud.clone());
@@ -187,7 +188,8 @@ async fn tell_the_story(ring: &Ring) {
     let mut story = Story::new(&ring.stand, ledger, board, screen, checks).await.expect("it begins");
     let told = story.tell().await;
     assert!(told.is_ok(), "the story broke off: {}", told.err().map(|error| error.to_string()).unwrap_or_default());
-    let failed: Vec<&str> = story.checks.all().iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
+    let failed: Vec<&str> =
+        story.checks.all().iter().filter(|check| !check.passed).map(|check| check.name.as_str()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(story.checks.passed() >= 40, "only {} checks", story.checks.passed());
 }

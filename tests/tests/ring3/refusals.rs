@@ -12,7 +12,8 @@ const STEADY: &str = "steady";
 
 pub async fn at_admission(ring: &Ring) {
     // Without its class a notebook gets no host, and the rules of the definitions hold all the same.
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": rehost_tests::quickstart::NAMESPACE}});
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": rehost_tests::quickstart::NAMESPACE}});
     ring.kubectl.apply(&namespace.to_string()).await.expect("a namespace");
     let (base, cases) = cases::all();
     let mut wrong = Vec::new();
@@ -77,8 +78,17 @@ pub async fn by_the_controller(ring: &Ring) {
 /// The API server learns from a watch of its own that the policy is bound no more.
 async fn policy_is_gone(ring: &Ring) {
     let forbidden = json!({"spec": {"host": {"vm": {"machineType": "m1-ultramem-40"}}}}).to_string();
-    let arguments =
-        ["-n", rehost_tests::quickstart::NAMESPACE, "patch", "nb", STEADY, "--type=merge", "--dry-run=server", "-p", &forbidden];
+    let arguments = [
+        "-n",
+        rehost_tests::quickstart::NAMESPACE,
+        "patch",
+        "nb",
+        STEADY,
+        "--type=merge",
+        "--dry-run=server",
+        "-p",
+        &forbidden,
+    ];
     for _ in 0..200 {
         if ring.kubectl.run(&arguments).await.expect("kubectl runs").status.success() {
             return;
@@ -140,7 +150,11 @@ async fn refused_as_edit(ring: &Ring, case: &Case, steady: &Value, before: &Note
     ring.apply(steady).await.expect("what was right is right");
     ring.ready(STEADY).await;
     if ring.ledger.count() != calls {
-        wrong.push(format!("{} as an edit: the cloud was asked for {} changes", case.name, ring.ledger.count() - calls));
+        wrong.push(format!(
+            "{} as an edit: the cloud was asked for {} changes",
+            case.name,
+            ring.ledger.count() - calls
+        ));
     }
     wrong
 }

@@ -79,7 +79,9 @@ async fn probe_results(ring: &Ring, round: u32) {
     assert!(found.len() >= IN_PODS, "there are pods to probe");
     for pod in found {
         let name = pod.metadata.name.unwrap_or_default();
-        pods.patch_status(&name, &PatchParams::default(), &Patch::Strategic(&probed)).await.expect("a status is patched");
+        pods.patch_status(&name, &PatchParams::default(), &Patch::Strategic(&probed))
+            .await
+            .expect("a status is patched");
     }
 }
 

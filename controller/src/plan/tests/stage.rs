@@ -9,7 +9,9 @@ use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
 use uuid::Uuid;
 
-use crate::desired::{Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedHome, WishedHost};
+use crate::desired::{
+    Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedHome, WishedHost,
+};
 use crate::gce::GceError;
 use crate::gce::errors::Cause;
 use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus, OnHostMaintenance};
@@ -20,7 +22,9 @@ use crate::plan::action::{Action, KubeChange, PodPlan};
 use crate::plan::{Memory, Situation, plan};
 use crate::seen::Seen;
 use crate::status;
-use crate::watch::slim::{ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SliceSeen, VolumeSeen};
+use crate::watch::slim::{
+    ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SliceSeen, VolumeSeen,
+};
 
 /// Plans after which a story that has not come to rest is stuck.
 const PLANS_MAX: usize = 600;
@@ -139,7 +143,15 @@ impl Stage {
             not_acted_on_yet: Vec::new(),
         };
         let mut stage = Self {
-            resolution: Resolution { subject, generation: 1, finalizer: false, power: Power::Running, requests: Requests::default(), deletion: None, wish: Ok(desired) },
+            resolution: Resolution {
+                subject,
+                generation: 1,
+                finalizer: false,
+                power: Power::Running,
+                requests: Requests::default(),
+                deletion: None,
+                wish: Ok(desired),
+            },
             status: NotebookStatus::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             instances: BTreeMap::new(),
@@ -249,7 +261,9 @@ impl Stage {
             if quiet && !self.settle() {
                 match planned.wake_at {
                     // A wait within a change: time passes.
-                    Some(at) if matches!(planned.situation, Situation::Changing { .. }) && at > self.now => self.now = at,
+                    Some(at) if matches!(planned.situation, Situation::Changing { .. }) && at > self.now => {
+                        self.now = at
+                    }
                     _ => {
                         self.tell_end();
                         return self;
@@ -321,7 +335,9 @@ impl Stage {
     }
 
     fn guest(&mut self, instance: &Instance) {
-        let Some(settings) = instance.settings.as_ref().filter(|_| instance.status == InstanceStatus::Running) else { return };
+        let Some(settings) = instance.settings.as_ref().filter(|_| instance.status == InstanceStatus::Running) else {
+            return;
+        };
         let has_home = instance.disks.iter().any(|disk| disk.device_name == HOME_DEVICE);
         let boot_id = format!("boot-{:?}", instance.last_start.unwrap().as_second());
         let deaf = self.faults.contains(&Fault::Deaf);
@@ -417,8 +433,12 @@ impl Stage {
                 self.instance(name).status = InstanceStatus::Running;
             }
             Mutation::SuspendInstance { name, .. } => self.instance(name).status = InstanceStatus::Suspended,
-            Mutation::SetMachineType { name, machine_type, .. } => self.instance(name).machine_type.clone_from(machine_type),
-            Mutation::SetAccelerators { name, accelerators, .. } => self.instance(name).accelerators.clone_from(accelerators),
+            Mutation::SetMachineType { name, machine_type, .. } => {
+                self.instance(name).machine_type.clone_from(machine_type)
+            }
+            Mutation::SetAccelerators { name, accelerators, .. } => {
+                self.instance(name).accelerators.clone_from(accelerators)
+            }
             Mutation::SetScheduling { name, scheduling, .. } => {
                 self.instance(name).on_host_maintenance = Some(scheduling.on_host_maintenance);
             }
@@ -585,7 +605,13 @@ fn resources(cpu_milli: i64, memory_bytes: i64) -> Resources {
 }
 
 fn home_disk(name: &str) -> AttachedDisk {
-    AttachedDisk { device_name: HOME_DEVICE.into(), disk: name.into(), boot: false, auto_delete: false, read_write: true }
+    AttachedDisk {
+        device_name: HOME_DEVICE.into(),
+        disk: name.into(),
+        boot: false,
+        auto_delete: false,
+        read_write: true,
+    }
 }
 
 fn settings(settings: &GuestSettings) -> String {
@@ -602,7 +628,8 @@ fn line(action: &Action) -> String {
         Mutation::InsertDisk { disk, .. } => format!(": {} GiB {}", disk.size_gb, disk.disk_type),
         Mutation::ResizeDisk { size_gb, .. } => format!(": {size_gb} GiB"),
         Mutation::InsertInstance { instance, .. } => {
-            let gpus = instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect::<String>();
+            let gpus =
+                instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect::<String>();
             let maintenance = match instance.scheduling.on_host_maintenance {
                 OnHostMaintenance::Migrate => "migrates",
                 OnHostMaintenance::Terminate => "terminates",

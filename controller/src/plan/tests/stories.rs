@@ -115,10 +115,19 @@ fn a_stopped_vm_gives_way_to_its_disk_after_its_time() {
 #[test]
 fn the_annotations_stop_wake_and_restart() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    { stage.resolution.requests.stop = Some("1".into()); stage.say("stop").play() };
+    {
+        stage.resolution.requests.stop = Some("1".into());
+        stage.say("stop").play()
+    };
     assert_eq!(stage.status.stopped.as_ref().unwrap().reason, StopReason::Asked);
-    { stage.resolution.requests.wake = Some("1".into()); stage.say("wake").play() };
-    told!({ stage.resolution.requests.restart = Some("1".into()); stage.say("restart").play() });
+    {
+        stage.resolution.requests.wake = Some("1".into());
+        stage.say("wake").play()
+    };
+    told!({
+        stage.resolution.requests.restart = Some("1".into());
+        stage.say("restart").play()
+    });
 }
 
 #[test]

@@ -171,7 +171,11 @@ fn resize(conditions: &[RawCondition]) -> Resize {
     let holds = |kind: &str| condition(conditions, kind).filter(|it| it.status == "True");
     if let Some(pending) = holds("PodResizePending") {
         let message = pending.message.clone();
-        return if pending.reason == "Infeasible" { Resize::Infeasible { message } } else { Resize::Deferred { message } };
+        return if pending.reason == "Infeasible" {
+            Resize::Infeasible { message }
+        } else {
+            Resize::Deferred { message }
+        };
     }
     match holds("PodResizeInProgress") {
         Some(it) if it.reason == "Error" => Resize::Error { message: it.message.clone() },
@@ -208,7 +212,8 @@ pub(super) struct RawService {
 
 impl From<RawService> for ServiceSeen {
     fn from(raw: RawService) -> Self {
-        let target = |port: &RawPort| port.target_port.as_u64().and_then(|it| u16::try_from(it).ok()).unwrap_or(port.port);
+        let target =
+            |port: &RawPort| port.target_port.as_u64().and_then(|it| u16::try_from(it).ok()).unwrap_or(port.port);
         Self {
             name: name(&raw.metadata),
             namespace: namespace(&raw.metadata),
@@ -435,10 +440,6 @@ impl From<RawNamespace> for NamespaceSeen {
     fn from(raw: RawNamespace) -> Self {
         let mut metadata = slim(&raw.metadata);
         metadata.labels.clone_from(&raw.metadata.labels);
-        Self {
-            name: name(&raw.metadata),
-            terminating: raw.metadata.deletion_timestamp.is_some(),
-            metadata,
-        }
+        Self { name: name(&raw.metadata), terminating: raw.metadata.deletion_timestamp.is_some(), metadata }
     }
 }

@@ -24,7 +24,12 @@ impl Expect {
     /// Before there is any notebook.
     pub async fn definitions(&mut self, checks: &mut Checks) -> Result<(), CommandError> {
         let explained = self.kubectl.output(&["explain", "nb.spec.host"]).await?;
-        let parts = ["exactly one of `vm` and `pod`", "the new host is obtained and booted while the old one still serves", "vm <", "pod <"];
+        let parts = [
+            "exactly one of `vm` and `pod`",
+            "the new host is obtained and booted while the old one still serves",
+            "vm <",
+            "pod <",
+        ];
         checks.says("kubectl explain nb.spec.host says in words what a host is", &one_line(&explained), &parts);
         let explained = self.kubectl.output(&["explain", "nb.status.transition"]).await?;
         let parts = ["The change that is under way", "before the first call", "How far it has come"];
@@ -54,7 +59,11 @@ impl Expect {
         let raw = self.look.hero().await;
         let finalizers = raw["metadata"]["finalizers"].clone();
         checks.same("created: the finalizer is there", &finalizers, &serde_json::json!(["rehost.dev/release"]));
-        checks.that("created: the controller owns no field of the spec", owns_no_spec(&raw), &raw["metadata"]["managedFields"]);
+        checks.that(
+            "created: the controller owns no field of the spec",
+            owns_no_spec(&raw),
+            &raw["metadata"]["managedFields"],
+        );
         self.calls_before = self.ledger.count();
         Ok(())
     }
@@ -73,7 +82,11 @@ impl Expect {
         checks.that("created: the VM has no address on the internet", closed, &instance["networkInterfaces"]);
         let service = self.look.core("services", HERO).await;
         let selects = &service["spec"]["selector"];
-        checks.that("created: the Service selects no pods", service["spec"].is_object() && selects.is_null(), &service["spec"]);
+        checks.that(
+            "created: the Service selects no pods",
+            service["spec"].is_object() && selects.is_null(),
+            &service["spec"],
+        );
         self.first.service_uid = text(&service["metadata"]["uid"]);
         self.first.service_address = text(&service["spec"]["clusterIP"]);
         self.first.home.clone_from(&status.home);
@@ -112,7 +125,11 @@ impl Expect {
         let shown = self.kubectl.output(&["-n", NAMESPACE, "get", "nb"]).await?;
         let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         let headings = vec!["NAME", "STATE", "PHASE", "HOST", "SHAPE", "READY", "REASON", "AGE"];
-        checks.same("created: kubectl get nb has the columns that people need", &lines.first().cloned(), &Some(headings));
+        checks.same(
+            "created: kubectl get nb has the columns that people need",
+            &lines.first().cloned(),
+            &Some(headings),
+        );
         let hero = lines.iter().find(|line| line.first() == Some(&HERO)).cloned().unwrap_or_default();
         let expected = ["Running", "Running", "VM", "n1-standard-4", "True", "AsDeclared"];
         checks.that("created: its row says how it is", hero.get(1..7) == Some(&expected[..]), &hero);

@@ -59,7 +59,11 @@ impl Expect {
     pub fn kept_disk_named(&mut self, checks: &mut Checks, hero: &Notebook) {
         let title = "made again under its name";
         let found = board::reason(hero, "Stalled");
-        checks.same(format!("{title}: the kept disk is not passed over in silence"), &found, &"KeptDiskFound".to_owned());
+        checks.same(
+            format!("{title}: the kept disk is not passed over in silence"),
+            &found,
+            &"KeptDiskFound".to_owned(),
+        );
         let disk = self.first.home.as_ref().map(|home| home.disk.clone()).unwrap_or_default();
         checks.says(
             format!("{title}: the sentence names the disk and what can be done"),
@@ -71,11 +75,14 @@ impl Expect {
     /// What held from the beginning to the end.
     pub async fn throughout(&mut self, checks: &mut Checks, neighbour: &Notebook) {
         let title = "throughout";
-        let (lost, left) =
-            self.look.cloud.world.with(|world, _| (world.lost_records(), world.left_behind_records()));
+        let (lost, left) = self.look.cloud.world.with(|world, _| (world.lost_records(), world.left_behind_records()));
         checks.same(format!("{title}: no byte that was written was lost"), &(lost, left), &(0, 0));
         let record = host(neighbour);
-        checks.same(format!("{title}: the notebook beside it was left alone"), &record.name, &self.first.neighbour_host);
+        checks.same(
+            format!("{title}: the notebook beside it was left alone"),
+            &record.name,
+            &self.first.neighbour_host,
+        );
         checks.that(format!("{title}: and is Ready"), board::is_ready(neighbour), board::message(neighbour, "Ready"));
         let disks = [self.first.home.as_ref().map(|home| home.disk.clone()).unwrap_or_default()];
         for disk in disks {
@@ -86,7 +93,11 @@ impl Expect {
                 attachments.iter().filter(|one| one.verb == "attachDisk" && one.error.is_some()).collect();
             let seen = attachments.iter().filter(|one| one.verb == "attachDisk").count();
             let once = tried_twice.is_empty() && seen > 0;
-            checks.that(format!("{title}: nobody ever tried to attach the disk where it was attached"), once, &tried_twice);
+            checks.that(
+                format!("{title}: nobody ever tried to attach the disk where it was attached"),
+                once,
+                &tried_twice,
+            );
         }
         let path = format!("/apis/rehost.dev/v1alpha1/namespaces/{NAMESPACE}/notebooks/{NEIGHBOUR}");
         let raw = self.look.at(&path).await;

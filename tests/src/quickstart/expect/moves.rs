@@ -37,10 +37,11 @@ impl Expect {
     pub async fn stockout(&mut self, checks: &mut Checks, hero: &Notebook, step: &Step) -> Result<(), CommandError> {
         let title = "GPU out of stock";
         let (ready, message) = (board::says(hero, "Ready"), board::message(hero, "Ready"));
-        checks.same(format!("{title}: Ready is False, and says why"), &(ready, board::reason(hero, "Ready")), &(
-            "False".to_owned(),
-            "Stockout".to_owned(),
-        ));
+        checks.same(
+            format!("{title}: Ready is False, and says why"),
+            &(ready, board::reason(hero, "Ready")),
+            &("False".to_owned(), "Stockout".to_owned()),
+        );
         checks.says(
             format!("{title}: the sentence says what it serves on, and when it is tried again"),
             &message,
@@ -64,7 +65,11 @@ impl Expect {
         let warned = events.iter().any(|event| event.starts_with("Stockout: "));
         checks.that(format!("{title}: an event says so"), warned, &events);
         let running = self.look.machines(&self.stem()).into_iter().filter(|(_, status)| status == "RUNNING");
-        checks.same(format!("{title}: no half-made VM is left"), &running.map(|(name, _)| name).collect(), &vec![record.name]);
+        checks.same(
+            format!("{title}: no half-made VM is left"),
+            &running.map(|(name, _)| name).collect(),
+            &vec![record.name],
+        );
         Ok(())
     }
 
@@ -78,13 +83,29 @@ impl Expect {
         let attached = text(&gpu["acceleratorType"]).ends_with("/nvidia-tesla-t4") && gpu["acceleratorCount"] == 1;
         checks.that(format!("{title}: the VM has it"), attached, &instance["guestAccelerators"]);
         let policy = text(&instance["scheduling"]["onHostMaintenance"]);
-        checks.same(format!("{title}: the VM is one that is stopped for maintenance"), &policy, &"TERMINATE".to_owned());
+        checks.same(
+            format!("{title}: the VM is one that is stopped for maintenance"),
+            &policy,
+            &"TERMINATE".to_owned(),
+        );
         let wake = board::status(hero).handled.and_then(|handled| handled.wake);
-        checks.same(format!("{title}: the annotation was handled, and is still the person's"), &wake, &Some("now".to_owned()));
+        checks.same(
+            format!("{title}: the annotation was handled, and is still the person's"),
+            &wake,
+            &Some("now".to_owned()),
+        );
         let machines = self.look.machines(&self.stem());
-        checks.that(format!("{title}: the VM of the first handover is gone"), !names(&machines).contains(&self.hosts[0]), &machines);
+        checks.that(
+            format!("{title}: the VM of the first handover is gone"),
+            !names(&machines).contains(&self.hosts[0]),
+            &machines,
+        );
         let image = text(&self.look.disk(&host(hero).name)["sourceImage"]);
-        checks.that(format!("{title}: it boots from the class's image for GPUs"), image.contains("notebook-gpu"), &image);
+        checks.that(
+            format!("{title}: it boots from the class's image for GPUs"),
+            image.contains("notebook-gpu"),
+            &image,
+        );
     }
 
     /// From the VM into a pod, on the same disk.
@@ -120,7 +141,8 @@ impl Expect {
         checks.same(format!("{title}: its container was not restarted"), &container["restartCount"].as_i64(), &Some(0));
         let granted = text(&container["resources"]["requests"]["cpu"]);
         checks.same(format!("{title}: the kubelet has granted it"), &granted, &"3".to_owned());
-        let own: Vec<&str> = step.calls.iter().map(|call| call.verb.as_str()).filter(|verb| is_of_a_change(verb)).collect();
+        let own: Vec<&str> =
+            step.calls.iter().map(|call| call.verb.as_str()).filter(|verb| is_of_a_change(verb)).collect();
         checks.same(format!("{title}: nothing was asked of the cloud for it"), &own, &Vec::new());
     }
 
@@ -130,13 +152,19 @@ impl Expect {
         self.still_the_same(checks, title, hero).await;
         Self::interruption(checks, title, step);
         let record = host(hero);
-        checks.same(format!("{title}: the host is a VM"), &(record.kind, record.shape), &(HostKind::Vm, "n1-standard-4".to_owned()));
+        checks.same(
+            format!("{title}: the host is a VM"),
+            &(record.kind, record.shape),
+            &(HostKind::Vm, "n1-standard-4".to_owned()),
+        );
         let pods = self.look.pods(&hero.metadata.uid.clone().unwrap_or_default()).await;
         checks.that(format!("{title}: no pod is left"), pods.is_empty(), &pods);
         let attachments = self.look.at("/apis/storage.k8s.io/v1/volumeattachments").await;
-        let ours = attachments["items"].as_array().into_iter().flatten().filter(|one| {
-            text(&one["spec"]["source"]["persistentVolumeName"]) == self.home_name()
-        });
+        let ours = attachments["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|one| text(&one["spec"]["source"]["persistentVolumeName"]) == self.home_name());
         checks.same(format!("{title}: no node holds the volume"), &ours.count(), &0);
     }
 
@@ -150,7 +178,8 @@ impl Expect {
         let machine = text(&self.look.instance(&record.name)["machineType"]);
         checks.that(format!("{title}: of another type"), machine.ends_with("/n1-standard-8"), &machine);
         let Some(last) = steps.last() else { return };
-        let verbs: Vec<&str> = last.calls.iter().map(|call| call.verb.as_str()).filter(|verb| is_of_a_change(verb)).collect();
+        let verbs: Vec<&str> =
+            last.calls.iter().map(|call| call.verb.as_str()).filter(|verb| is_of_a_change(verb)).collect();
         let all = ["stop", "setMachineType", "start"].iter().all(|verb| verbs.contains(verb));
         checks.that(format!("{title}: it was stopped, set and started"), all && !verbs.contains(&"insert"), &verbs);
         let handover = steps.get(1).map_or(0.0, |step| step.unready_longest_s);
