@@ -65,7 +65,7 @@ impl Planner<'_> {
                 match self.vm_booted(&to) {
                     Progress::Done => self.advance(Step::Prove),
                     Progress::Busy if self.overdue(STANDBY_S) => {
-                        self.in_place_failed(Failure::too_late(&to, STANDBY_S))
+                        self.in_place_failed(Failure::too_late(&to, STANDBY_S));
                     }
                     Progress::Busy => {}
                     Progress::Failed(failure) => self.in_place_failed(failure),

@@ -42,10 +42,10 @@ impl Kubelet {
     pub(super) async fn bind_claims(&mut self) {
         let claims: Vec<Value> = self.store.claims.values().cloned().collect();
         for claim in claims {
-            if claim["status"]["phase"] != "Bound" {
-                self.bind(&claim).await;
-            } else {
+            if claim["status"]["phase"] == "Bound" {
                 self.grow(&claim);
+            } else {
+                self.bind(&claim).await;
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::stand::{Ledger, Stand, Timeline, ZONE, share};
 /// The longest that any step may take, in the cloud's seconds.
 const STEP_S: f64 = 1_800.0;
 /// Added to that in real time, for a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Machines with the GPU that the story wishes for.
 const GPU_SHAPES: &str = "*+nvidia-tesla-t4:*";
 

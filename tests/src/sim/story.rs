@@ -16,7 +16,7 @@ use crate::oracles::{IdleLooks, Stillness};
 /// How long nothing must be written until a chapter counts as over.
 const QUIET: Duration = Duration::from_secs(5);
 /// How long stillness is watched.
-const STILL: Duration = Duration::from_secs(60);
+const STILL: Duration = Duration::from_mins(1);
 
 /// Something that a person does, or that befalls the cloud.
 #[derive(Clone, Debug)]

@@ -102,7 +102,7 @@ fn a_change_of_what_is_others_is_seen_by_ownership() {
             let made = world.handle(world.now(), &request(Method::Post, "instances", Some(body)));
             assert_eq!(made.status, 200, "{}", made.body);
         });
-        run.wait(Duration::from_secs(60)).await;
+        run.wait(Duration::from_mins(1)).await;
         let answer = run.forge_in_cloud(&request(Method::Delete, "instances/somebodys", None));
         assert_eq!(answer.status, 200, "{}", answer.body);
     });
@@ -182,7 +182,7 @@ fn a_finalizer_held_too_long_is_seen_by_finalizer() {
         // A controller that hangs: it is not there any more when the machine is gone.
         run.wait(Duration::from_secs(5)).await;
         run.crash().await;
-        run.wait(Duration::from_secs(300)).await;
+        run.wait(Duration::from_mins(5)).await;
         run.shared().stepped();
     });
 }

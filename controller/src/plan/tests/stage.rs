@@ -262,7 +262,7 @@ impl Stage {
                 match planned.wake_at {
                     // A wait within a change: time passes.
                     Some(at) if matches!(planned.situation, Situation::Changing { .. }) && at > self.now => {
-                        self.now = at
+                        self.now = at;
                     }
                     _ => {
                         self.tell_end();
@@ -434,10 +434,10 @@ impl Stage {
             }
             Mutation::SuspendInstance { name, .. } => self.instance(name).status = InstanceStatus::Suspended,
             Mutation::SetMachineType { name, machine_type, .. } => {
-                self.instance(name).machine_type.clone_from(machine_type)
+                self.instance(name).machine_type.clone_from(machine_type);
             }
             Mutation::SetAccelerators { name, accelerators, .. } => {
-                self.instance(name).accelerators.clone_from(accelerators)
+                self.instance(name).accelerators.clone_from(accelerators);
             }
             Mutation::SetScheduling { name, scheduling, .. } => {
                 self.instance(name).on_host_maintenance = Some(scheduling.on_host_maintenance);
