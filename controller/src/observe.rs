@@ -1,5 +1,6 @@
 //! What is there: caches at rest, fresh reads before anything is done.
 
+mod kept;
 mod look;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ mod publish;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client};
 use rehost_api::Notebook;
 use rehost_api::status::NotebookStatus;
@@ -14,6 +14,7 @@ use crate::clock::SharedClock;
 use crate::desired::{self, Facts, Resolution};
 use crate::execute::Executor;
 use crate::gce::catalogue::Catalogue;
+use crate::gce::mutation::Place;
 use crate::observe::{Observed, Observer};
 use crate::plan::{self, Memory, Plan, Situation};
 use crate::seen::Seen;
@@ -29,6 +30,8 @@ const PASSES: usize = 12;
 const RETRY_FIRST_S: i64 = 1;
 /// The longest such pause.
 const RETRY_MOST_S: i64 = 60;
+/// How often is looked whether a sweep that was asked for has come.
+const SWEEP_PAUSE: SignedDuration = SignedDuration::from_millis(500);
 
 /// Everything that a look needs.
 #[derive(Clone)]
@@ -97,6 +100,9 @@ impl Reconciler {
             let observed = self.observer.afresh(&notebook, &resolution.subject, project.as_deref()).await;
             let plan = plan::plan(&resolution, &observed, self.clock.now());
             record_span(&plan);
+            if !self.may_make_home(&resolution.subject.uid, &observed, &plan) {
+                return Next::At(self.clock.now() + SWEEP_PAUSE);
+            }
             let records = plan.memory != Memory::of(&observed.previous);
             let version = notebook.metadata.resource_version.as_deref();
             let outcome = self.executor.execute(&resolution.subject, &plan.actions, version).await;
@@ -135,6 +141,17 @@ impl Reconciler {
             }
         }
         Next::At(self.clock.now())
+    }
+
+    /// A disk that an earlier notebook of this name left must have been seen before a new one is recorded in its place.
+    fn may_make_home(&self, uid: &str, observed: &Observed, plan: &Plan) -> bool {
+        match (&observed.previous.home, &plan.memory.home) {
+            (None, Some(home)) if !home.claim => {
+                let place = Place::new(&home.project, &home.zone);
+                self.observer.has_looked_for_kept(uid, &place, self.clock.now())
+            }
+            (Some(_), _) | (None, Some(_) | None) => true,
+        }
     }
 
     /// What is known of operations is needed only as long as a change, or the former host, is judged by it.

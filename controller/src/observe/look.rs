@@ -13,6 +13,7 @@ use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition}
 use uuid::Uuid;
 
 use super::Observed;
+use super::kept::{Waiting, kept};
 use crate::desired::Subject;
 use crate::gce::inventory::Inventory;
 use crate::gce::model::{Disk, Instance, InstanceStatus};
@@ -41,14 +42,15 @@ pub struct Sources {
 /// Looks at one notebook's things.
 #[derive(Clone)]
 pub struct Observer {
-    sources: Sources,
+    pub(super) sources: Sources,
+    pub(super) waiting: Arc<Waiting>,
 }
 
 impl Observer {
     /// Looks at these.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
-        Self { sources }
+        Self { sources, waiting: Arc::default() }
     }
 
     /// What the caches say: a suspicion, good enough to find that nothing is to be done.
@@ -303,22 +305,4 @@ fn speakers(transition: &Transition) -> Vec<&HostRecord> {
         | Step::Dispose => None,
     };
     asked.into_iter().filter(|host| host.kind == HostKind::Vm).collect()
-}
-
-/// Disks that an earlier notebook of the same namespace and name left in this cluster.
-fn kept(inventory: &Inventory, subject: &Subject) -> Vec<Disk> {
-    let wanted = [
-        (labels::GCE_CLUSTER, labels::gce_label_value(&subject.cluster)),
-        (labels::GCE_NAMESPACE, labels::gce_label_value(&subject.namespace)),
-        (labels::GCE_NAME, labels::gce_label_value(&subject.name)),
-        (labels::GCE_ROLE, "kept".to_owned()),
-    ];
-    inventory
-        .disks
-        .iter()
-        .filter(|(uid, _)| **uid != subject.uid)
-        .flat_map(|(_, disks)| disks)
-        .filter(|disk| wanted.iter().all(|(key, value)| disk.labels.get(*key) == Some(value)))
-        .cloned()
-        .collect()
 }
