@@ -52,7 +52,8 @@ pub(super) fn kept(inventory: &Inventory, subject: &Subject) -> Vec<Disk> {
         (labels::GCE_NAMESPACE, labels::gce_label_value(&subject.namespace)),
         (labels::GCE_NAME, labels::gce_label_value(&subject.name)),
     ];
-    let holds_a_home = |disk: &Disk| disk.labels.get(labels::GCE_ROLE).is_some_and(|role| HOMES.contains(&role.as_str()));
+    let holds_a_home =
+        |disk: &Disk| disk.labels.get(labels::GCE_ROLE).is_some_and(|role| HOMES.contains(&role.as_str()));
     inventory
         .disks
         .iter()

@@ -52,11 +52,6 @@ impl Chronicle {
         self.entries.push(Entry { at, weight, who: who.to_owned(), what });
     }
 
-    /// Everything so far.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// A hash over everything, bodies included. Equal runs have equal hashes.
     pub fn hash(&self) -> String {
         self.hash.clone().finalize().iter().fold(String::new(), |mut text, byte| {

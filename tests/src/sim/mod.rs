@@ -125,9 +125,9 @@ impl Outcome {
 
     /// What is wrong, in words, with the story that led there.
     pub fn report(&self, replay: &str) -> String {
-        let violations = self.violations.iter().map(|one| format!("  {} {one}\n", one.at)).collect::<String>();
+        let violations = self.violations.iter().map(|one| format!("  {} {one}", one.at)).collect::<Vec<_>>().join("\n");
         let failed = self.failed.as_deref().unwrap_or("the story was told to its end");
-        format!("{}\n{failed}\nviolations:\n{violations}replay: {replay}\n", self.story)
+        format!("{}\n{failed}\nviolations:\n{violations}\nreplay: {replay}\n", self.story)
     }
 }
 

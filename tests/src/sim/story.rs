@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rehost_api::labels;
 use rehost_api::status::{HostRecord, NotebookStatus};
 use serde_json::{Value, json};
 
@@ -270,10 +269,4 @@ impl Run {
         }
         Err(Failed::Violated { chapter: chapter.to_owned() })
     }
-}
-
-/// A request annotation with a value that was never used before.
-pub fn request(key: &'static str, value: &str) -> Act {
-    debug_assert!([labels::WAKE, labels::STOP, labels::RESTART].contains(&key), "{key} is no request");
-    Act::Annotate(key, value.to_owned())
 }

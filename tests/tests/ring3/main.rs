@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use rehost_api::Notebook;
 use rehost_tests::control_plane::{ADMIN, Kubectl};
 use rehost_tests::manifests::root;
@@ -63,11 +63,6 @@ impl Ring {
             kube::Error::Api(status) => status.message,
             other => other.to_string(),
         })
-    }
-
-    async fn patch(&self, name: &str, spec: &Value) -> Result<Notebook, String> {
-        let patch = Patch::Merge(json!({"spec": spec}));
-        self.notebooks().patch(name, &PatchParams::default(), &patch).await.map_err(|error| error.to_string())
     }
 
     async fn until(&self, what: &str, name: &str, wanted: impl Fn(Option<&Notebook>) -> bool) -> Option<Notebook> {
@@ -131,10 +126,6 @@ fn pod_notebook(name: &str) -> Value {
     let mut notebook = vm_notebook(name);
     notebook["spec"]["host"] = json!({"pod": {"resources": {"cpu": "500m", "memory": "1Gi"}}});
     notebook
-}
-
-fn uid(notebook: &Notebook) -> String {
-    notebook.uid().unwrap_or_default()
 }
 
 /// Who has the home, by name and shape.

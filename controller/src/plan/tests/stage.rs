@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rehost_api::guest::{GuestFailure, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE};
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
@@ -501,7 +502,7 @@ impl Stage {
             KubeChange::RemoveFinalizer => self.resolution.finalizer = false,
             KubeChange::ApplyService(plan) => {
                 self.service = Seen::Present(ServiceSeen {
-                    metadata: Default::default(),
+                    metadata: ObjectMeta::default(),
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
                     notebook_uid: "uid-1".into(),
@@ -511,7 +512,7 @@ impl Stage {
             }
             KubeChange::ApplySlice(plan) => {
                 self.slice = Seen::Present(SliceSeen {
-                    metadata: Default::default(),
+                    metadata: ObjectMeta::default(),
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
                     notebook_uid: "uid-1".into(),
@@ -535,7 +536,7 @@ impl Stage {
             }
             KubeChange::ApplyVolume(plan) => {
                 self.volume = Seen::Present(VolumeSeen {
-                    metadata: Default::default(),
+                    metadata: ObjectMeta::default(),
                     name: plan.name.clone(),
                     notebook_uid: "uid-1".into(),
                     handle: plan.handle.clone(),
@@ -551,7 +552,7 @@ impl Stage {
             KubeChange::ApplyClaim(plan) => {
                 let size = u64::try_from(plan.size_gb).unwrap();
                 self.claim = Seen::Present(ClaimSeen {
-                    metadata: Default::default(),
+                    metadata: ObjectMeta::default(),
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
                     notebook_uid: "uid-1".into(),
@@ -575,7 +576,7 @@ impl Stage {
         }
         let requests = resources(plan.shape.cpu_milli, plan.shape.memory_bytes);
         let seen = PodSeen {
-            metadata: Default::default(),
+            metadata: ObjectMeta::default(),
             name: plan.name.clone(),
             namespace: "team-a".into(),
             uid: format!("pod-{}", plan.name),
@@ -628,8 +629,8 @@ fn line(action: &Action) -> String {
         Mutation::InsertDisk { disk, .. } => format!(": {} GiB {}", disk.size_gb, disk.disk_type),
         Mutation::ResizeDisk { size_gb, .. } => format!(": {size_gb} GiB"),
         Mutation::InsertInstance { instance, .. } => {
-            let gpus =
-                instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect::<String>();
+            let gpus: Vec<_> = instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect();
+            let gpus = gpus.concat();
             let maintenance = match instance.scheduling.on_host_maintenance {
                 OnHostMaintenance::Migrate => "migrates",
                 OnHostMaintenance::Terminate => "terminates",
