@@ -14,19 +14,19 @@ mod scheduler;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::select_all;
+use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client};
 use rehost::clock::SharedClock;
 use serde_json::Value;
@@ -134,17 +134,19 @@ impl Kubelet {
             (Kind::Claim, ApiResource::erase::<PersistentVolumeClaim>(&())),
             (Kind::Attachment, ApiResource::erase::<VolumeAttachment>(&())),
         ];
-        let watches = kinds.into_iter().map(|(kind, resource)| {
-            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-            watcher(api, Config::default()).map(move |event| (kind, event)).boxed()
-        });
-        let mut events = pin!(select_all(watches).ready_chunks(256));
+        let mut watches: Vec<_> = kinds
+            .into_iter()
+            .map(|(kind, resource)| {
+                let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+                (kind, watcher(api, Config::default()).boxed())
+            })
+            .collect();
         loop {
             let pause = self.pause();
             let slept = self.clock.sleep(pause);
             tokio::select! {
                 biased;
-                Some(chunk) = events.next() => {
+                chunk = news(&mut watches) => {
                     for (kind, event) in chunk {
                         match event {
                             Ok(event) => self.store.take(kind, event),
@@ -220,6 +222,22 @@ impl Kubelet {
             }
         }
     }
+}
+
+type Watch = (Kind, BoxStream<'static, watcher::Result<Event<DynamicObject>>>);
+
+/// What the watches tell, asked in one fixed order, so that the same news is always taken in the same way.
+async fn news(watches: &mut [Watch]) -> Vec<(Kind, watcher::Result<Event<DynamicObject>>)> {
+    std::future::poll_fn(|context| {
+        let mut all = Vec::new();
+        for (kind, events) in watches.iter_mut() {
+            while let Poll::Ready(Some(event)) = events.poll_next_unpin(context) {
+                all.push((*kind, event));
+            }
+        }
+        if all.is_empty() { Poll::Pending } else { Poll::Ready(all) }
+    })
+    .await
 }
 
 impl Store {

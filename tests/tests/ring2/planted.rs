@@ -230,7 +230,7 @@ fn a_field_that_does_not_exist_is_seen_by_shapes() {
 #[test]
 fn a_machine_that_never_boots_is_too_late() {
     let outcome = simulate(Settings::default(), |run| async move {
-        run.with_world(|world| world.fail_guest("*", GuestFault::BootNever, 1));
+        run.with_world(|world| world.fail_guest("rehost-*", GuestFault::BootNever, 1));
         run.start_controller();
         tell(&run, NAME, &chapters(Extent::Machines)[..1]).await
     });
