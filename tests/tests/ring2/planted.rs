@@ -154,7 +154,8 @@ fn a_look_without_a_cause_is_seen_by_idle_looks() {
     caught_by("idle looks", |run| async move {
         let waking = run.clone();
         let waker = tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            // Once the sweeps have seen the end of what was before: until then a look has a cause.
+            tokio::time::sleep(Duration::from_secs(45)).await;
             waking.wake_for_nothing(NAME);
         });
         let _ = run.still(NAME, "planted").await;
