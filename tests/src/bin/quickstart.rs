@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     world_log: Option<PathBuf>,
     /// How many seconds of the cloud pass in a real one.
-    #[arg(long, value_name = "FACTOR", default_value_t = 10.0, value_parser = factor)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 5.0, value_parser = factor)]
     time_scale: f64,
 }
 
