@@ -12,6 +12,7 @@
 mod http;
 mod wire;
 
+use rehost_api::labels::{GCE_CLUSTER, GCE_UID};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -25,11 +26,6 @@ use super::errors::GceError;
 use super::model::{Disk, Instance, short};
 use super::mutation::Place;
 use crate::seen::Seen;
-
-/// The label that names the cluster whose controller made an object.
-pub const CLUSTER_LABEL: &str = "rehost-cluster";
-/// The label that names the notebook, by uid, that an object belongs to.
-pub const UID_LABEL: &str = "rehost-uid";
 
 /// Objects a page: the API's most.
 const PAGE_OBJECTS: u32 = 500;
@@ -150,7 +146,7 @@ impl Gce {
         self.list(&list, completeness, |scope, place| {
             for raw in std::mem::take(&mut scope.instances) {
                 let instance = raw.read(place)?;
-                let uid = instance.labels.get(UID_LABEL).cloned().unwrap_or_default();
+                let uid = instance.labels.get(GCE_UID).cloned().unwrap_or_default();
                 instances.entry(uid).or_default().push(instance);
             }
             Ok(())
@@ -166,7 +162,7 @@ impl Gce {
         self.list(&list, completeness, |scope, place| {
             for raw in std::mem::take(&mut scope.disks) {
                 let disk = raw.read(place)?;
-                let uid = disk.labels.get(UID_LABEL).cloned().unwrap_or_default();
+                let uid = disk.labels.get(GCE_UID).cloned().unwrap_or_default();
                 disks.entry(uid).or_default().push(disk);
             }
             Ok(())
@@ -241,7 +237,7 @@ impl List<'_> {
     fn query(&self, token: Option<&str>) -> Vec<(String, String)> {
         let fields = format!("items/*/{}({}),{}", self.kind, self.fields, wire::PAGE_FIELDS);
         let mut query = vec![
-            ("filter".to_owned(), format!("labels.{CLUSTER_LABEL}={}", self.cluster)),
+            ("filter".to_owned(), format!("labels.{GCE_CLUSTER}={}", self.cluster)),
             ("maxResults".to_owned(), PAGE_OBJECTS.to_string()),
             ("returnPartialSuccess".to_owned(), "true".to_owned()),
             ("fields".to_owned(), fields),

@@ -287,8 +287,6 @@ impl Planner<'_> {
         {
             // Two hosts do not fit the quota, one may: the same host is stopped, set and started, and status says so.
             self.memory.retry = None;
-            let mut host = self.memory.host.clone().unwrap_or_else(|| to.clone());
-            host.last_shape = to.last_shape.clone();
             self.begin_in_place(&to.last_shape, transition.candidate);
             self.note(
                 true,

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -252,20 +252,6 @@ pub struct AttachmentSeen {
     pub deleting: bool,
 }
 
-/// A node of the cluster.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "raw::RawNode")]
-pub struct NodeSeen {
-    /// What Kubernetes needs to list and watch it.
-    pub metadata: ObjectMeta,
-    /// Its name.
-    pub name: String,
-    /// `gce://project/zone/instance` on Google Cloud.
-    pub provider_id: String,
-    /// Whether it is ready.
-    pub ready: bool,
-}
-
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "raw::RawNamespace")]
@@ -324,6 +310,5 @@ part_of! {
     VolumeSeen => PersistentVolume, k8s_openapi::ClusterResourceScope;
     ClaimSeen => PersistentVolumeClaim, k8s_openapi::NamespaceResourceScope;
     AttachmentSeen => VolumeAttachment, k8s_openapi::ClusterResourceScope;
-    NodeSeen => Node, k8s_openapi::ClusterResourceScope;
     NamespaceSeen => k8s_openapi::api::core::v1::Namespace, k8s_openapi::ClusterResourceScope;
 }

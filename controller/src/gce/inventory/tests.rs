@@ -6,7 +6,7 @@ use crate::gce::model::InstanceStatus;
 use crate::gce::stubs::{Cloud, refusal};
 
 fn labels(uid: &str) -> Value {
-    json!({CLUSTER_LABEL: "c", UID_LABEL: uid})
+    json!({GCE_CLUSTER: "c", GCE_UID: uid})
 }
 
 fn vm(name: &str, id: u64, uid: &str, status: &str) -> Value {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::TokioClock;
-use crate::gce::inventory::{CLUSTER_LABEL, Completeness, UID_LABEL};
+use crate::gce::inventory::Completeness;
 use crate::gce::{Cause, Clients, GceError, Sweep};
 use crate::watch::queue::QueueSettings;
+use rehost_api::labels::{GCE_CLUSTER, GCE_UID};
 
 /// What a project answers to the next sweep of it.
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ impl Sweep for Cloud {
 }
 
 fn page(vms: &[(&str, &str)], unreachable: &[&str]) -> Value {
-    let vm = |(name, uid): &(&str, &str)| json!({"name": name, "id": "1", "status": "RUNNING", "labels": {CLUSTER_LABEL: "c", UID_LABEL: uid}});
+    let vm = |(name, uid): &(&str, &str)| json!({"name": name, "id": "1", "status": "RUNNING", "labels": {GCE_CLUSTER: "c", GCE_UID: uid}});
     let vms: Vec<_> = vms.iter().map(vm).collect();
     json!({"kind": "compute#instanceAggregatedList", "items": {"zones/z-a": {"instances": vms}}, "unreachables": unreachable})
 }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::quantity::{bytes, millis};
 use super::{
-    AttachmentSeen, ClaimSeen, ContainerWaits, NamespaceSeen, NodeSeen, PodPhase, PodRole, PodSeen, Resize, Resources,
-    Scheduled, ServiceSeen, SliceSeen, VolumeSeen,
+    AttachmentSeen, ClaimSeen, ContainerWaits, NamespaceSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled,
+    ServiceSeen, SliceSeen, VolumeSeen,
 };
 
 type Amounts = BTreeMap<String, String>;
@@ -393,38 +393,6 @@ impl From<RawAttachment> for AttachmentSeen {
             attached: raw.status.attached,
             error: raw.status.attach_error.or(raw.status.detach_error).map(|error| error.message),
             deleting: raw.metadata.deletion_timestamp.is_some(),
-            metadata: slim(&raw.metadata),
-        }
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawNodeSpec {
-    #[serde(rename = "providerID")]
-    provider_id: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawNodeStatus {
-    conditions: Vec<RawCondition>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawNode {
-    metadata: ObjectMeta,
-    spec: RawNodeSpec,
-    status: RawNodeStatus,
-}
-
-impl From<RawNode> for NodeSeen {
-    fn from(raw: RawNode) -> Self {
-        Self {
-            name: name(&raw.metadata),
-            provider_id: raw.spec.provider_id,
-            ready: condition(&raw.status.conditions, "Ready").is_some_and(|it| it.status == "True"),
             metadata: slim(&raw.metadata),
         }
     }
