@@ -1,0 +1,347 @@
+"""What a host does, from its first moment to its last: prepare, stand by, take the home, serve, let go.
+
+The settings say what the host is asked to be (`Serve`, `Release`); this follows them, and reports how far it has come.
+Everything that differs between a VM and a pod is in `vm.py` and `pod.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
+
+from . import activity, jupyter, kernel_environment, source
+from .access import Access
+from .accelerators import AcceleratorMissing
+from .commands import CommandFailed
+from .credentials import CredentialsMissing, offered
+from .home import Refused
+from .jupyter import Api, NoAnswer
+from .mounts import StillBusy
+from .paths import Paths
+from .report import FAILED, PREPARING, RELEASED, SERVING, STANDBY, Reporter
+from .service import Program
+from .settings import RELEASE, SERVE, Settings
+
+JUPYTER_FAILED = "JupyterFailed"
+ACCELERATOR_MISSING = "AcceleratorMissing"
+_TURN_S = 0.1
+_LOOK_S = 5.0
+_ACTIVITY_S = 15.0
+_ANSWER_S = 180.0
+# Jupyter that has not come up by then, or after so many tries, is started without the person's own settings.
+_OWN_SETTINGS_S = 60.0
+_OWN_SETTINGS_TRIES = 3
+_PREPARE_TRIES = 3
+_LOST_S = 1.0
+
+
+class Supervisor:
+    """One host. `turn` is called again and again, by one thread; `tell` brings it new settings, from any."""
+
+    def __init__(self, host: Any, paths: Paths, reporter: Reporter, secret: Callable[[str], str]) -> None:
+        self._host, self._paths, self._reporter, self._secret = host, paths, reporter, secret
+        self._access = Access(paths.jupyter / "access.json", paths.private / "token")
+        self._lock = threading.Lock()
+        self._news: Optional[Settings] = None
+        self._settings: Optional[Settings] = None
+        self._phase: Optional[str] = None
+        self._releasing = False
+        self._details: Dict[str, Any] = {}
+        self._looked_at = self._activity_at = 0.0
+        self._lost_since: Optional[float] = None
+        self._background: Optional[Background] = None
+
+    def tell(self, news: Settings) -> None:
+        """New settings. Only the last ones count."""
+        with self._lock:
+            self._news = news
+
+    @property
+    def phase(self) -> Optional[str]:
+        return self._phase
+
+    @property
+    def settings(self) -> Optional[Settings]:
+        return self._settings
+
+    def run(self, until: threading.Event) -> None:
+        """Turns until it is told to stop. A fault that nobody thought of is said, and the next turn tries again."""
+        while not until.is_set():
+            try:
+                self.turn()
+            except Exception as why:  # noqa: BLE001: a host without a supervisor helps nobody
+                print(f"rehost: {type(why).__name__}: {why}", flush=True)
+                until.wait(_LOOK_S)
+            until.wait(_TURN_S)
+
+    def turn(self) -> None:
+        """Does what is next."""
+        self._follow()
+        if self._settings is None:
+            return
+        if self._releasing:
+            self._let_go()
+        elif self._phase == PREPARING:
+            self._prepare()
+        elif self._phase == STANDBY and self._host.has_home(self._settings):
+            self._serve()
+        elif self._phase == SERVING:
+            self._attend()
+
+    # What is asked.
+
+    def _follow(self) -> None:
+        with self._lock:
+            news, self._news = self._news, None
+        if news is None or news == self._settings:
+            return
+        before, self._settings = self._settings, news
+        if self._releasing:
+            # What is under way ends first, and then looks at the role that holds by then.
+            return
+        if news.role == RELEASE:
+            self._release()
+        elif self._phase == SERVING:
+            self._apply(before)
+        elif self._host.is_mounted():
+            # A supervisor that was started again. Jupyter serves meanwhile, so nothing is said yet.
+            self._phase = PREPARING
+        else:
+            self._say(PREPARING)
+
+    def _release(self) -> None:
+        if self._phase == SERVING or self._host.is_mounted():
+            self._releasing = True
+        else:
+            self._say(RELEASED, message="there was no home to let go")
+
+    def _apply(self, before: Optional[Settings]) -> None:
+        """Takes over what may change on a running host."""
+        self._access.allow(self._settings.token_hashes)
+        if before is None or before.buckets != self._settings.buckets:
+            self._host.follow_buckets(self._settings.buckets)
+        if before is None or before.source != self._settings.source:
+            self._begin_background()
+        self._say(SERVING)
+
+    def _role_changed(self) -> bool:
+        with self._lock:
+            return self._news is not None and self._news.role != SERVE
+
+    # Short of the home.
+
+    def _prepare(self) -> None:
+        for attempt in range(1, _PREPARE_TRIES + 1):
+            try:
+                self._host.prepare(self._settings, lambda words: self._say(PREPARING, message=words))
+                self._details = {}
+                self._phase = STANDBY
+                if not self._host.has_home(self._settings):
+                    self._say(STANDBY, message="waits for the home disk")
+                return
+            except AcceleratorMissing as why:
+                return self._fail(ACCELERATOR_MISSING, str(why))
+            except CommandFailed as why:
+                self._say(PREPARING, message=f"try {attempt} of {_PREPARE_TRIES}: {why}")
+                if attempt == _PREPARE_TRIES:
+                    return self._fail(JUPYTER_FAILED, f"the host could not be prepared: {why}")
+                time.sleep(attempt)
+
+    # Serving.
+
+    def _serve(self) -> None:
+        wanted = self._settings
+        try:
+            self._host.take_home(wanted)
+        except Refused as why:
+            return self._fail(why.failure, str(why), contentId=why.content_id)
+        except (CommandFailed, OSError) as why:
+            # The machine's fault, not the disk's: the disk may just be going away.
+            print(f"rehost: the home could not be taken, another try follows: {why}", flush=True)
+            time.sleep(1)
+            return None
+        self._details = {"contentId": wanted.home.content_id}
+        self._access.allow(wanted.token_hashes)
+        self._host.follow_buckets(wanted.buckets)
+        problem = self._start_jupyter(wanted)
+        if problem is not None:
+            return self._give_up(problem)
+        if self._phase != SERVING:
+            # Told to let go meanwhile: the next turn does.
+            self._phase = SERVING
+            return None
+        self._begin_background()
+        self._looked_at = self._activity_at = 0.0
+        self._say(SERVING)
+        return None
+
+    def _start_jupyter(self, wanted: Settings) -> Optional[str]:
+        """Starts it and waits until it answers as it should. Returns what is wrong, or nothing; the phase is `Serving`
+        when it does answer, and as it was when the role changed meanwhile."""
+        began, own_settings = time.monotonic(), True
+        self._start_service(wanted, own_settings)
+        api = self._api()
+        while time.monotonic() - began < _ANSWER_S:
+            if self._role_changed():
+                return None
+            if api.answers():
+                if not _is_closed(api):
+                    return "Jupyter answers people who have no token, so it was stopped"
+                self._phase = SERVING
+                return None
+            tried_enough = self._host.service.restarts() >= _OWN_SETTINGS_TRIES
+            if own_settings and (tried_enough or time.monotonic() - began > _OWN_SETTINGS_S):
+                own_settings = False
+                self._host.service.stop()
+                self._start_service(wanted, own_settings)
+            time.sleep(_TURN_S)
+        return f"Jupyter did not answer in {_ANSWER_S:.0f} s: {self._host.service.said()}"
+
+    def _start_service(self, wanted: Settings, own_settings: bool) -> None:
+        if not own_settings:
+            self._details["message"] = "Jupyter was started without the settings in ~/.jupyter, with which it did not start"
+        argv = jupyter.command(self._host.python, wanted, self._paths)
+        environment = jupyter.environment(self._paths, own_settings)
+        self._host.service.start(Program(argv, environment, str(self._paths.home)))
+
+    def _api(self) -> Api:
+        return Api(self._settings, self._access.token)
+
+    def _give_up(self, problem: str) -> None:
+        """The home is let go before the failure is said: whoever hears of it may take the disk."""
+        self._host.service.stop()
+        self._host.let_go()
+        self._fail(JUPYTER_FAILED, problem, contentId=self._details.get("contentId"))
+
+    def _begin_background(self) -> None:
+        """The repository and the kernels' environment take their time; Jupyter does not wait for them."""
+        self._background = Background(self._settings, self._paths, self._secret)
+
+    def _attend(self) -> None:
+        now = time.monotonic()
+        if self._home_is_lost(now):
+            return self._lose()
+        if now - self._looked_at < _LOOK_S:
+            return None
+        self._looked_at = now
+        self._details["filesystemFillsDisk"] = self._host.grow(self._settings)
+        self._details["buckets"] = self._host.bucket_states(self._settings.buckets)
+        self._details["trouble"] = trouble_of(self._paths.home)
+        if self._background is not None:
+            self._details.update(self._background.found())
+        if now - self._activity_at >= _ACTIVITY_S:
+            self._activity_at = now
+            self._details["activity"] = activity.observe(self._api(), self._host.service.pid())
+            self._look_at_source()
+        self._say(SERVING)
+        return None
+
+    def _look_at_source(self) -> None:
+        if self._settings.source is not None and "source" in self._details:
+            self._details["source"].update(source.look(self._paths, self._settings.source))
+
+    def _home_is_lost(self, now: float) -> bool:
+        if self._host.has_home(self._settings):
+            self._lost_since = None
+            return False
+        if self._lost_since is None:
+            self._lost_since = now
+        return now - self._lost_since >= _LOST_S
+
+    def _lose(self) -> None:
+        print("rehost: the home's disk is gone", flush=True)
+        self._lost_since = None
+        self._host.service.kill()
+        self._host.lose_home()
+        self._away()
+
+    # Letting go.
+
+    def _let_go(self) -> None:
+        try:
+            # Most of what is dirty is written while the kernels end, instead of after.
+            writer = threading.Thread(target=os.sync, daemon=True)
+            writer.start()
+            self._host.service.stop()
+            self._host.let_go()
+        except (StillBusy, CommandFailed) as why:
+            print(f"rehost: the home is not let go yet: {why}", flush=True)
+            return
+        self._releasing = False
+        self._away()
+
+    def _away(self) -> None:
+        """The home is out of its hands; the role may have changed meanwhile."""
+        self._background = None
+        content_id, self._details = self._details.get("contentId"), {}
+        self._phase = None
+        self._follow()
+        if self._settings.role == RELEASE:
+            self._say(RELEASED, contentId=content_id)
+        else:
+            self._phase = STANDBY
+            self._say(STANDBY, message="waits for the home disk")
+
+    # Saying.
+
+    def _fail(self, failure: str, message: str, **details: Any) -> None:
+        self._say(FAILED, failure=failure, message=message, **details)
+
+    def _say(self, state: str, **details: Any) -> None:
+        self._phase = state
+        shown = {**self._details, **details}
+        trouble = shown.pop("trouble", "")
+        if trouble and not details.get("message"):
+            shown["message"] = trouble
+        self._reporter.say(self._settings.nonce, state, shown)
+
+
+def _is_closed(api: Api) -> bool:
+    try:
+        return api.is_closed()
+    except NoAnswer:
+        return False
+
+
+def trouble_of(home: Path) -> str:
+    """What is wrong with the home's file system, in a sentence; empty when it is well."""
+    try:
+        found = os.statvfs(home)
+    except OSError as why:
+        return f"the home cannot be read: {why.strerror}"
+    if found.f_flag & os.ST_RDONLY:
+        return "the home turned read-only after an error of its disk: what was saved before is safe, restart the notebook"
+    if found.f_bavail == 0 or found.f_favail == 0:
+        return "the home is full: nothing that was saved is lost; delete something, or raise spec.storage.size"
+    return ""
+
+
+class Background:
+    """The repository, then the kernels' environment, on a thread of their own."""
+
+    def __init__(self, wanted: Settings, paths: Paths, secret: Callable[[str], str]) -> None:
+        self._wanted, self._paths, self._secret = wanted, paths, secret
+        self._found: Dict[str, Any] = {"kernels": kernel_environment.report("Making")}
+        threading.Thread(target=self._work, daemon=True, name="background").start()
+
+    def found(self) -> Dict[str, Any]:
+        """What is known so far."""
+        return dict(self._found)
+
+    def _work(self) -> None:
+        if self._wanted.source is not None:
+            self._found["source"] = self._follow_source()
+        self._found["kernels"] = kernel_environment.ensure(self._wanted, self._paths)
+
+    def _follow_source(self) -> Dict[str, Any]:
+        wanted = self._wanted.source
+        try:
+            credential = self._secret(wanted.secret) if wanted.secret else ""
+        except CredentialsMissing as why:
+            seen = source.look(self._paths, wanted)
+            return {**seen, "failure": "CredentialsMissing", "message": str(why)}
+        with offered(credential, self._paths) as around:
+            return source.follow(wanted, self._paths, around)
