@@ -106,7 +106,7 @@ def _reason(said: str) -> str:
     lowered = said.lower()
     if any(word in lowered for word in ("authentication", "could not read username", "permission denied", "403", "401")):
         return "NotPermitted"
-    if "not found" in lowered or "unknown revision" in lowered:
+    if any(word in lowered for word in ("not found", "unknown revision", "needed a single revision")):
         return "NotFound"
     return "Unreachable"
 
