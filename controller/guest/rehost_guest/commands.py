@@ -31,7 +31,6 @@ def run(
     allowed: Sequence[int] = (0,),
     environment: Optional[Mapping[str, str]] = None,
     as_user: bool = False,
-    cwd: Optional[str] = None,
 ) -> subprocess.CompletedProcess:
     """Runs a program to its end and returns what it said, as text.
 
@@ -45,7 +44,6 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=None if environment is None else dict(environment),
-            cwd=cwd,
             start_new_session=True,
             **change,
         )

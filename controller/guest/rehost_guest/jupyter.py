@@ -1,4 +1,4 @@
-"""How JupyterLab is started, and what it answers. Who keeps it alive is `service.py`."""
+"""How JupyterLab is started, and what it answers. `service.py` keeps it alive, `launch.py` is its first step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any, Dict, List, Optional
 from .paths import Paths
 from .settings import Settings
 
+# There while the home is: see `launch.py`.
+GO = "go"
 _TIMEOUT_S = 10
 _LAUNCH = Path(__file__).resolve().parent / "launch.py"
 
@@ -56,6 +58,7 @@ def environment(paths: Paths, own_settings: bool) -> Dict[str, str]:
         "LANG": "C.UTF-8",
         "PATH": f"{home}/.venv/bin:{home}/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
         "REHOST_ACCESS": str(paths.jupyter / "access.json"),
+        "REHOST_GO": str(paths.jupyter / GO),
         "JUPYTER_RUNTIME_DIR": str(paths.jupyter / "runtime"),
         "JUPYTER_PATH": str(paths.jupyter / "share"),
     }

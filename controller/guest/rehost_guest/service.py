@@ -20,11 +20,10 @@ _PAUSE_MAX_S = 30
 
 @dataclass(frozen=True)
 class Program:
-    """What is run, where, and with what around it."""
+    """What is run, and with what around it."""
 
     argv: List[str]
     environment: Dict[str, str]
-    cwd: str
 
 
 class UnitService:
@@ -39,7 +38,7 @@ class UnitService:
         self._units = units
 
     def start(self, program: Program) -> None:
-        lines = [f"WorkingDirectory={program.cwd}", f"ExecStop={self._STOP}", f"TimeoutStopSec={STOP_S // 2}"]
+        lines = [f"ExecStop={self._STOP}", f"TimeoutStopSec={STOP_S // 2}"]
         text = systemd.service("JupyterLab", program.argv, program.environment, lines)
         self._units.ensure(self.NAME, text)
 
@@ -67,14 +66,15 @@ class ChildService:
 
     def __init__(self) -> None:
         self._process: Optional[subprocess.Popen] = None
-        self._wanted = False
+        self._wanted: Optional[Program] = None
         self._restarts = 0
         self._keeper: Optional[threading.Thread] = None
 
     def start(self, program: Program) -> None:
-        if self._wanted:
+        if self._wanted == program:
             return
-        self._wanted, self._restarts = True, 0
+        self.stop()
+        self._wanted, self._restarts = program, 0
         self._spawn(program)
         self._keeper = threading.Thread(target=self._keep, args=(program,), daemon=True)
         self._keeper.start()
@@ -83,7 +83,6 @@ class ChildService:
         self._process = subprocess.Popen(
             program.argv,
             env={**os.environ, **program.environment},
-            cwd=program.cwd,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -91,11 +90,11 @@ class ChildService:
     def _keep(self, program: Program) -> None:
         while True:
             self._process.wait()
-            if not self._wanted:
+            if self._wanted is not program:
                 return
             self._restarts += 1
             time.sleep(min(_PAUSE_MAX_S, self._restarts))
-            if not self._wanted:
+            if self._wanted is not program:
                 return
             self._spawn(program)
 
@@ -106,7 +105,7 @@ class ChildService:
         self._end(signal.SIGKILL)
 
     def _end(self, number: int) -> None:
-        self._wanted = False
+        self._wanted = None
         process = self._process
         if process is None or process.poll() is not None:
             return

@@ -6,6 +6,7 @@ Everything that differs between a VM and a pod is in `vm.py` and `pod.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any, Callable, Dict, Optional
 from . import activity, jupyter, kernel_environment, source
 from .access import Access
 from .accelerators import AcceleratorMissing
-from .commands import CommandFailed
+from .commands import CommandFailed, run
 from .credentials import CredentialsMissing, offered
 from .home import Refused
 from .jupyter import Api, NoAnswer
@@ -139,9 +140,7 @@ class Supervisor:
                 self._host.prepare(self._settings, lambda words: self._say(PREPARING, message=words))
                 self._details = {}
                 self._phase = STANDBY
-                if not self._host.has_home(self._settings):
-                    self._say(STANDBY, message="waits for the home disk")
-                return
+                return self._stand_by()
             except AcceleratorMissing as why:
                 return self._fail(ACCELERATOR_MISSING, str(why))
             except CommandFailed as why:
@@ -149,6 +148,14 @@ class Supervisor:
                 if attempt == _PREPARE_TRIES:
                     return self._fail(JUPYTER_FAILED, f"the host could not be prepared: {why}")
                 time.sleep(attempt)
+
+    def _stand_by(self) -> None:
+        """Waits for the disk, with Jupyter begun as far as it goes without."""
+        self._phase = STANDBY
+        if not self._host.is_mounted():
+            self._start_service(self._settings, own_settings=True)
+        if not self._host.has_home(self._settings):
+            self._say(STANDBY, message="waits for the home disk")
 
     # Serving.
 
@@ -163,6 +170,7 @@ class Supervisor:
             print(f"rehost: the home could not be taken, another try follows: {why}", flush=True)
             time.sleep(1)
             return None
+        print("rehost: the home is mounted", flush=True)
         self._details = {"contentId": wanted.home.content_id}
         self._access.allow(wanted.token_hashes)
         self._host.follow_buckets(wanted.buckets)
@@ -183,6 +191,7 @@ class Supervisor:
         when it does answer, and as it was when the role changed meanwhile."""
         began, own_settings = time.monotonic(), True
         self._start_service(wanted, own_settings)
+        (self._paths.jupyter / jupyter.GO).touch()
         api = self._api()
         while time.monotonic() - began < _ANSWER_S:
             if self._role_changed():
@@ -205,14 +214,18 @@ class Supervisor:
             self._details["message"] = "Jupyter was started without the settings in ~/.jupyter, with which it did not start"
         argv = jupyter.command(self._host.python, wanted, self._paths)
         environment = jupyter.environment(self._paths, own_settings)
-        self._host.service.start(Program(argv, environment, str(self._paths.home)))
+        self._host.service.start(Program(argv, environment))
 
     def _api(self) -> Api:
         return Api(self._settings, self._access.token)
 
+    def _stop_service(self) -> None:
+        (self._paths.jupyter / jupyter.GO).unlink(missing_ok=True)
+        self._host.service.stop()
+
     def _give_up(self, problem: str) -> None:
         """The home is let go before the failure is said: whoever hears of it may take the disk."""
-        self._host.service.stop()
+        self._stop_service()
         self._host.let_go()
         self._fail(JUPYTER_FAILED, problem, contentId=self._details.get("contentId"))
 
@@ -254,6 +267,7 @@ class Supervisor:
     def _lose(self) -> None:
         print("rehost: the home's disk is gone", flush=True)
         self._lost_since = None
+        (self._paths.jupyter / jupyter.GO).unlink(missing_ok=True)
         self._host.service.kill()
         self._host.lose_home()
         self._away()
@@ -263,9 +277,9 @@ class Supervisor:
     def _let_go(self) -> None:
         try:
             # Most of what is dirty is written while the kernels end, instead of after.
-            writer = threading.Thread(target=os.sync, daemon=True)
-            writer.start()
-            self._host.service.stop()
+            threading.Thread(target=_write_back, args=(self._paths.home,), daemon=True).start()
+            self._stop_service()
+            print("rehost: Jupyter has ended", flush=True)
             self._host.let_go()
         except (StillBusy, CommandFailed) as why:
             print(f"rehost: the home is not let go yet: {why}", flush=True)
@@ -282,8 +296,7 @@ class Supervisor:
         if self._settings.role == RELEASE:
             self._say(RELEASED, contentId=content_id)
         else:
-            self._phase = STANDBY
-            self._say(STANDBY, message="waits for the home disk")
+            self._stand_by()
 
     # Saying.
 
@@ -297,6 +310,11 @@ class Supervisor:
         if trouble and not details.get("message"):
             shown["message"] = trouble
         self._reporter.say(self._settings.nonce, state, shown)
+
+
+def _write_back(home: Path) -> None:
+    with contextlib.suppress(CommandFailed):
+        run(["sync", "--file-system", str(home)], timeout_s=600)
 
 
 def _is_closed(api: Api) -> bool:

@@ -97,6 +97,7 @@ class JupyterCase(Scratch):
         argv = jupyter.command(PYTHON, self.settings, self.paths)
         if os.geteuid() == 0:
             argv = [word for word in argv if "allow_root" not in word] + ["--ServerApp.allow_root=True"]
+        (self.paths.jupyter / jupyter.GO).touch()
         around = {**jupyter.environment(self.paths, own_settings=True), "PYTHONDONTWRITEBYTECODE": "1"}
         self.log = open(self.scratch / "log", "w+")
         self.server = subprocess.Popen(argv, env=around, cwd=self.paths.home, stdout=self.log, stderr=self.log)

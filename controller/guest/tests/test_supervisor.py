@@ -150,10 +150,12 @@ class Serving(SupervisorCase):
         self.tell()
         self.turn(5)
         self.assertEqual(self.states(), ["n-1 Preparing", "n-1 Standby"])
-        self.assertEqual(self.host.did, ["prepare"])
+        self.assertEqual(self.host.did, ["prepare", "start"], "Jupyter begins, and waits for the home")
+        self.assertFalse((self.paths.jupyter / "go").exists())
         self.host.attached = True
         self.turn()
-        self.assertEqual(self.host.did, ["prepare", "take", "buckets 0", "start"])
+        self.assertEqual(self.host.did, ["prepare", "start", "take", "buckets 0", "start"])
+        self.assertTrue((self.paths.jupyter / "go").exists())
         self.assertEqual((self.said[-1]["state"], self.said[-1]["contentId"]), ("Serving", "content-1"))
 
     def test_a_host_that_has_its_disk_from_the_start_does_not_say_standby(self) -> None:
@@ -167,7 +169,7 @@ class Serving(SupervisorCase):
         self.tell(nonce="n-2", tokenHashes=["ab" * 32], buckets=[{"path": "data", "name": "team-data"}])
         self.assertEqual(self.states()[-1], "n-2 Serving")
         self.assertEqual(self.host.did[-1], "buckets 1")
-        self.assertEqual(self.host.did.count("start"), 1)
+        self.assertEqual(self.host.did.count("start"), 2, "in standby, and when the home came")
         self.assertIn("ab" * 32, (self.paths.jupyter / "access.json").read_text())
 
     def test_a_supervisor_that_is_started_again_finds_the_home_mounted(self) -> None:
@@ -186,6 +188,7 @@ class LettingGo(SupervisorCase):
         self.tell()
         self.tell("Release", "n-2")
         self.assertEqual(self.host.did[-2:], ["stop", "let go"])
+        self.assertFalse((self.paths.jupyter / "go").exists())
         self.assertEqual((self.states()[-1], self.said[-1]["contentId"]), ("n-2 Released", "content-1"))
         self.turn(5)
         self.assertEqual(self.host.did.count("take"), 1, "a disk that is still attached is not taken again")
@@ -213,7 +216,7 @@ class LettingGo(SupervisorCase):
         self.tell()
         self.host.attached = False
         self.turn()
-        self.assertEqual(self.host.did[-2:], ["kill", "lose"])
+        self.assertEqual(self.host.did[-3:], ["kill", "lose", "start"])
         self.assertEqual(self.states()[-1], "n-1 Standby")
         self.host.attached = True
         self.turn()
@@ -234,7 +237,7 @@ class Failing(SupervisorCase):
         self.turn(5)
         self.assertEqual(self.failure(), ("Failed", "ContentMismatch"))
         self.assertEqual(self.said[-1]["contentId"], "content-2")
-        self.assertEqual(self.host.did, ["prepare", "take"])
+        self.assertEqual(self.host.did, ["prepare", "start", "take"])
         self.host.refuses = None
         self.tell(nonce="n-2")
         self.assertEqual(self.states()[-1], "n-2 Serving")

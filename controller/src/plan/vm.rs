@@ -55,8 +55,10 @@ impl Planner<'_> {
                 device: HOME_DEVICE.to_owned(),
                 content_id: home.map(|home| home.content_id.clone()).unwrap_or_default(),
                 format: home.is_some_and(|home| !home.formatted),
+                copied_from: None,
             },
             port: JUPYTER_PORT,
+            offer: Box::default(),
         }
     }
 
@@ -172,7 +174,7 @@ impl Planner<'_> {
             Some(report) => match report.state {
                 GuestState::Standby | GuestState::Serving => Progress::Done,
                 GuestState::Failed => Progress::Failed(guest_failure(host, &report)),
-                GuestState::Released => Progress::Busy,
+                GuestState::Preparing | GuestState::Released => Progress::Busy,
             },
             None => Progress::Busy,
         }
@@ -198,7 +200,7 @@ impl Planner<'_> {
                 weight: Weight::Person,
             }),
             GuestState::Failed => Progress::Failed(guest_failure(host, &report)),
-            GuestState::Standby | GuestState::Released => Progress::Busy,
+            GuestState::Preparing | GuestState::Standby | GuestState::Released => Progress::Busy,
         }
     }
 
@@ -439,7 +441,7 @@ impl Planner<'_> {
 fn guest_failure(host: &HostRecord, report: &GuestReport) -> Failure {
     use rehost_api::guest::GuestFailure;
     let (reason, weight) = match report.failure {
-        Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem) => {
+        Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem | GuestFailure::FilesystemDamaged) => {
             (Reason::ContentMismatch, Weight::Person)
         }
         Some(GuestFailure::JupyterFailed | GuestFailure::AcceleratorMissing) | None => {

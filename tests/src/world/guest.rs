@@ -5,7 +5,7 @@
 //! it says goes out as a guest attribute, if the instance has them enabled.
 
 use rehost_api::guest::{
-    GuestFailure, GuestReport, GuestRole, GuestSettings, GuestState, REPORT_KEY, REPORT_NAMESPACE,
+    GuestFailure, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState, REPORT_KEY, REPORT_NAMESPACE,
 };
 
 mod acts;
@@ -298,6 +298,7 @@ impl World {
             content_id,
             failure: None,
             message: message.to_owned(),
+            seen: GuestSeen::default(),
         };
         self.put_report(place, &report);
     }

@@ -23,8 +23,9 @@ fn settings() -> GuestSettings {
         uid: "u".into(),
         role: GuestRole::Serve,
         nonce: "n".into(),
-        home: GuestHome { device: "home".into(), content_id: "c".into(), format: false },
+        home: GuestHome { device: "home".into(), content_id: "c".into(), format: false, copied_from: None },
         port: 8888,
+        offer: Box::default(),
     }
 }
 

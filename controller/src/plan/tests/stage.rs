@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use rehost_api::guest::{GuestFailure, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE};
+use rehost_api::guest::{GuestFailure, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState, HOME_DEVICE};
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
 use uuid::Uuid;
@@ -368,6 +368,7 @@ impl Stage {
             content_id: (state == GuestState::Serving).then(|| settings.home.content_id.clone()),
             failure: failure.filter(|_| state == GuestState::Failed),
             message: String::new(),
+            seen: GuestSeen::default(),
         };
         self.reports.insert(instance.name.clone(), report);
     }

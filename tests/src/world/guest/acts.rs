@@ -1,6 +1,6 @@
 //! What a guest does when a step is due: read, mount, serve, let go.
 
-use rehost_api::guest::{GuestFailure, GuestReport, GuestRole, GuestSettings, GuestState, SETTINGS_KEY};
+use rehost_api::guest::{GuestFailure, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState, SETTINGS_KEY};
 
 use super::super::attach::Mode;
 use super::super::home::{Filesystem, Mount};
@@ -159,6 +159,7 @@ impl World {
             content_id,
             failure: Some(failure),
             message: said.to_owned(),
+            seen: GuestSeen::default(),
         };
         self.put_report(place, &report);
     }
