@@ -147,16 +147,25 @@ impl<'a> Planner<'a> {
         self.rebuild_lost_memory();
         if self.memory.transition.is_some() {
             self.step();
-        } else {
-            match &self.resolution.wish {
-                Ok(desired) => self.next(desired),
-                Err(refusal) => self.refused(refusal),
-            }
+        }
+        if self.memory.transition.is_none() {
+            self.follow();
         }
         self.look_again_soon_enough();
         self.retire_former();
         self.sweep_pods();
         self.expose();
+    }
+
+    /// What follows when nothing is under way, or as soon as a change has ended: the same plan says what the notebook is now, so
+    /// that one write of the status ends a change, and the next change is not a look later.
+    fn follow(&mut self) {
+        self.situation = Situation::AsDeclared;
+        self.wake_at = None;
+        match &self.resolution.wish {
+            Ok(desired) => self.next(desired),
+            Err(refusal) => self.refused(refusal),
+        }
     }
 
     /// Whatever a change waits for has its own way to wake us; should that fail, this does. What could not be looked at wakes

@@ -35,7 +35,7 @@ struct Verdict {
 pub fn status(resolution: &Resolution, observed: &Observed, plan: &Plan, now: Timestamp) -> NotebookStatus {
     let previous = &observed.previous;
     let serving = serves(&plan.memory, observed);
-    let verdict = verdict(plan, observed, serving);
+    let verdict = verdict(plan, serving);
     let mut status = NotebookStatus {
         observed_generation: Some(resolution.generation),
         phase: Some(phase(plan, serving)),
@@ -100,7 +100,7 @@ fn flag(holds: bool, reason: Reason, message: &str) -> Word {
     }
 }
 
-fn verdict(plan: &Plan, observed: &Observed, serving: bool) -> Verdict {
+fn verdict(plan: &Plan, serving: bool) -> Verdict {
     let word = |status, reason, message: String| Word { status, reason, message };
     match &plan.situation {
         Situation::AsDeclared if serving => Verdict {
@@ -133,11 +133,7 @@ fn verdict(plan: &Plan, observed: &Observed, serving: bool) -> Verdict {
         },
         Situation::Short => short(plan),
         Situation::Changing { kind, detail, .. } => Verdict {
-            ready: word(
-                ConditionStatus::False,
-                change_reason(plan, *kind),
-                change_words(plan, observed, *kind, detail),
-            ),
+            ready: word(ConditionStatus::False, change_reason(plan, *kind), change_words(plan, *kind, detail)),
             reconciling: true,
             stalled: false,
         },
@@ -252,12 +248,17 @@ fn change_reason(plan: &Plan, kind: TransitionKind) -> Reason {
     }
 }
 
-fn change_words(plan: &Plan, observed: &Observed, kind: TransitionKind, detail: &str) -> String {
-    // The plan that ends a change still speaks of it.
-    let transition = plan.memory.transition.as_ref().or(observed.previous.transition.as_ref());
+fn change_words(plan: &Plan, kind: TransitionKind, detail: &str) -> String {
+    let transition = plan.memory.transition.as_ref();
     let shape = |host: Option<&HostRecord>| host.map_or_else(|| "nothing".to_owned(), |host| host.shape.clone());
-    let from = shape(transition.and_then(|transition| transition.from.as_ref()));
-    let to = shape(transition.and_then(|transition| transition.to.as_ref()));
+    let from = shape(transition.map_or(plan.memory.host.as_ref(), |transition| transition.from.as_ref()));
+    let to = match transition {
+        Some(transition) => shape(transition.to.as_ref()),
+        // A change that is about to begin goes where the wish says.
+        None => {
+            plan.memory.resolved.as_ref().map_or_else(|| "the wished host".to_owned(), |resolved| resolved.host.text())
+        }
+    };
     let what = match kind {
         TransitionKind::Create => format!("A host is being made: {to}"),
         TransitionKind::Start => format!("The host is being started: {to}"),

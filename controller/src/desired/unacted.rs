@@ -33,7 +33,21 @@ pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]
     if let Some(whose) = whose(spec.lifetime.is_some(), given.is_some_and(|given| given.lifetime.is_some()), class) {
         lines.push(format!("spec.lifetime{whose}: a notebook is not stopped for its age yet"));
     }
+    lines.extend(class_lines(class));
     bounded(lines)
+}
+
+/// What the class says and nobody acts on yet: a person reads it where it matters, at the notebook.
+fn class_lines(class: &ClassWord<'_>) -> Vec<String> {
+    let name = class.name;
+    let limits =
+        class.spec.limits.as_ref().map(|_| format!("spec.class: the limits of class '{name}' are not counted yet"));
+    let adopts = class.spec.adopt_by_name.then(|| {
+        format!(
+            "spec.class: class '{name}' adopts by name, yet a kept disk is still asked about instead of being taken"
+        )
+    });
+    limits.into_iter().chain(adopts).collect()
 }
 
 /// Whether something is set, and by whom.

@@ -106,7 +106,6 @@ impl Planner<'_> {
             }
             Some(_) | None => {
                 self.memory.transition = None;
-                self.look_again_in(0.0);
             }
         }
     }
@@ -185,7 +184,6 @@ impl Planner<'_> {
     /// A transition in a step that its kind does not have: only a hand-edited status says so. It is ended, and planned again.
     pub(super) fn lost_step(&mut self) {
         self.memory.transition = None;
-        self.look_again_in(0.0);
     }
 }
 

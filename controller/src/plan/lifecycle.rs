@@ -1,32 +1,19 @@
 //! What should be next for a notebook with nothing under way: the requests of its people, then its home, then its host.
 
+mod running;
+mod whereabouts;
+
 use rehost_api::conditions::Reason;
 use rehost_api::labels;
 use rehost_api::shape::HostShape;
 use rehost_api::status::{HomeRecord, HostKind, HostRecord, Resolved, Step, StopReason, Stopped, TransitionKind};
 
+use whereabouts::Whereabouts;
+
 use super::bounds::POLL_SLOW_S;
 use super::{Planner, Situation};
-use crate::desired::{Desired, Power, Refusal, When};
-use crate::gce::model::{Instance, InstanceStatus};
+use crate::desired::{Desired, Power, Refusal};
 use crate::seen::Seen;
-use crate::watch::slim::{PodPhase, PodSeen};
-
-/// Where the host that has the home is found.
-enum Whereabouts {
-    /// There is none.
-    Nowhere,
-    /// A VM at rest.
-    AtRest,
-    /// A VM that runs.
-    RunsVm(Box<Instance>),
-    /// A pod that has not ended.
-    RunsPod(Box<PodSeen>),
-    /// On its way from one to the other, by somebody's order.
-    InMotion(String),
-    /// It could not be looked at.
-    Unclear(String),
-}
 
 impl Planner<'_> {
     /// Decides what is next, and begins it.
@@ -227,132 +214,6 @@ impl Planner<'_> {
         }
     }
 
-    fn run_on_vm(&mut self, desired: &Desired, instance: &Instance) {
-        let Some(host) = self.memory.host.clone() else { return };
-        if self.noticed_drift(&host, instance) {
-            return;
-        }
-        let has_home = instance.attachment(&self.home_name()).is_some();
-        let restarted =
-            host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
-        if host.serving_since.is_none() || restarted || !has_home {
-            return self.run_again(&host, has_home);
-        }
-        self.run_on(desired, &host);
-    }
-
-    /// Somebody changed the machine: what is there is what is compared with the wish from now on.
-    fn noticed_drift(&mut self, host: &HostRecord, instance: &Instance) -> bool {
-        let HostShape::Vm(shape) = &host.last_shape else { return false };
-        let accelerators = super::vm::accelerators(shape);
-        // Accelerators that come with the machine type are listed by Compute Engine, but not part of a shape.
-        let same_gpus = shape.gpu.is_none() || instance.accelerators == accelerators;
-        if instance.machine_type == shape.machine_type && same_gpus {
-            return false;
-        }
-        let mut actual = shape.clone();
-        actual.machine_type.clone_from(&instance.machine_type);
-        actual.gpu = instance.accelerators.first().map(|accelerator| rehost_api::shape::Gpu {
-            kind: accelerator.kind.clone(),
-            count: i32::try_from(accelerator.count).unwrap_or(i32::MAX),
-        });
-        let actual = HostShape::Vm(actual);
-        self.note(
-            true,
-            Reason::HostFailed,
-            format!("The host was changed from {} to {}, not by our doing.", host.shape, actual.text()),
-        );
-        if let Some(host) = &mut self.memory.host {
-            host.shape = actual.text();
-            host.machine_type = Some(instance.machine_type.clone());
-            host.gpu = actual.gpu().cloned();
-            host.last_shape = actual;
-        }
-        true
-    }
-
-    /// The VM runs, but nobody has proved that Jupyter answers on it: it proves itself, or is restarted.
-    fn run_again(&mut self, host: &HostRecord, has_home: bool) {
-        let tried = self.memory.retry.as_ref().and_then(|retry| retry.next_try);
-        if let Some(at) = tried
-            && self.now < at
-        {
-            self.situation = Situation::Short;
-            return self.look_again_at(at);
-        }
-        let to = HostRecord { serving_since: None, ..host.clone() };
-        self.serve_no_more();
-        if tried.is_none() && has_home {
-            self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
-        } else {
-            self.handled_restart();
-            let shape = host.last_shape.clone();
-            self.begin_in_place(&shape, 0);
-        }
-    }
-
-    fn run_on_pod(&mut self, desired: &Desired, pod: &PodSeen) {
-        let Some(host) = self.memory.host.clone() else { return };
-        if host.serving_since.is_none() && !pod.deleting {
-            let to = HostRecord { serving_since: None, ..host };
-            return self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
-        }
-        // The pod's address can change with its sandbox: the record follows.
-        let address = pod.address.map(|address| address.to_string());
-        if let Some(host) = &mut self.memory.host
-            && address.is_some()
-            && host.address != address
-        {
-            host.address = address;
-        }
-        self.run_on(desired, &host);
-    }
-
-    /// The host runs and serves: is it the wished one?
-    fn run_on(&mut self, desired: &Desired, host: &HostRecord) {
-        if self.begin_growth(desired) {
-            return;
-        }
-        if is_new(self.resolution.requests.restart.as_ref(), self.memory.handled.restart.as_ref()) {
-            return self.restart(host);
-        }
-        if host.last_shape == desired.host.shape {
-            self.memory.retry = None;
-            return;
-        }
-        let difference = format!("{} -> {}", host.shape, desired.host.shape.text());
-        if desired.when == When::NextStop {
-            self.situation = Situation::ChangePending(format!("{difference}, waits for the next stop"));
-            return;
-        }
-        if desired.host.fallbacks.contains(&host.last_shape) && self.memory.retry.is_some() {
-            // It has a host that it may have; the way back interrupts, so it waits for the next stop.
-            self.situation = Situation::Short;
-            return;
-        }
-        let Some((candidate, shape)) = self.candidate(desired) else { return };
-        if self.can_resize_live(&shape) {
-            self.begin_live_resize(&shape);
-        } else if desired.in_place && self.can_change_in_place(&shape) {
-            self.begin_in_place(&shape, candidate);
-        } else {
-            self.begin_handover(&shape, candidate);
-        }
-    }
-
-    fn restart(&mut self, host: &HostRecord) {
-        self.handled_restart();
-        let shape = host.last_shape.clone();
-        match host.kind {
-            HostKind::Vm => self.begin_in_place(&shape, 0),
-            HostKind::Pod => self.begin_handover(&shape, 0),
-        }
-    }
-
-    fn handled_restart(&mut self) {
-        self.memory.handled.restart.clone_from(&self.resolution.requests.restart);
-    }
-
     /// Begins a handover, once a host of an earlier one is gone: never more than two hosts.
     fn begin_handover(&mut self, shape: &HostShape, candidate: i64) {
         if let Some(former) = &mut self.memory.former {
@@ -392,41 +253,6 @@ impl Planner<'_> {
         let (Some(host), Some(resolved)) = (&self.memory.host, &self.memory.resolved) else { return false };
         let candidate = resolved.host == host.last_shape || resolved.fallbacks.contains(&host.last_shape);
         host.kind == HostKind::Vm && host.serving_since.is_none() && !candidate
-    }
-
-    fn whereabouts(&self) -> Whereabouts {
-        let Some(host) = &self.memory.host else { return Whereabouts::Nowhere };
-        match host.kind {
-            HostKind::Vm => match self.instance(&host.name) {
-                Seen::Absent => Whereabouts::Nowhere,
-                Seen::Unknown(why) => Whereabouts::Unclear(why),
-                Seen::Present(instance) => match instance.status {
-                    InstanceStatus::Running => Whereabouts::RunsVm(Box::new(instance)),
-                    InstanceStatus::Stopped | InstanceStatus::Suspended => Whereabouts::AtRest,
-                    InstanceStatus::Pending
-                    | InstanceStatus::Provisioning
-                    | InstanceStatus::Staging
-                    | InstanceStatus::PendingStop
-                    | InstanceStatus::Stopping
-                    | InstanceStatus::Suspending
-                    | InstanceStatus::Repairing
-                    | InstanceStatus::Deprovisioning
-                    | InstanceStatus::Other(_) => Whereabouts::InMotion(format!(
-                        "the VM {} is {:?}, not by our order",
-                        host.name, instance.status
-                    )),
-                },
-            },
-            HostKind::Pod => match self.pod(&host.name) {
-                Seen::Absent => Whereabouts::Nowhere,
-                Seen::Unknown(why) => Whereabouts::Unclear(why),
-                Seen::Present(pod) if pod.deleting => Whereabouts::InMotion(format!("the pod {} ends", host.name)),
-                Seen::Present(pod) => match pod.phase {
-                    PodPhase::Failed | PodPhase::Succeeded => Whereabouts::Nowhere,
-                    PodPhase::Pending | PodPhase::Running | PodPhase::Unknown => Whereabouts::RunsPod(Box::new(pod)),
-                },
-            },
-        }
     }
 }
 

@@ -85,7 +85,6 @@ impl Planner<'_> {
             -1,
             &Failure { reason: Reason::LiveResizeRefused, message: why.to_owned(), weight: Weight::Capacity },
         );
-        self.look_again_in(0.0);
     }
 
     /// Whether only cpu and memory differ, and a live resize was not refused for this wish already.

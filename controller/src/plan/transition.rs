@@ -108,14 +108,12 @@ impl Planner<'_> {
         if wished && transition.kind != TransitionKind::Grow {
             self.memory.retry = None;
         }
-        self.look_again_in(0.0);
     }
 
     /// The transition has ended without reaching its aim: what could not be had is remembered, with the time of the next try.
     pub(super) fn give_up(&mut self, failure: &Failure) {
         let Some(transition) = self.memory.transition.take() else { return };
         self.remember_failure(transition.candidate, failure);
-        self.look_again_in(0.0);
     }
 
     pub(super) fn remember_failure(&mut self, candidate: i64, failure: &Failure) {

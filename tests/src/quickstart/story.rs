@@ -94,29 +94,29 @@ impl<'a> Story<'a> {
         let (hero, neighbour) = (self.hero()?, self.neighbour()?);
         expect.created(&mut self.checks, &hero, &neighbour).await?;
 
-        let step = self.raise_machine_type().await?;
+        self.raise_machine_type().await?;
         let hero = self.hero()?;
-        expect.machine_type_raised(&mut self.checks, &hero, &step).await;
+        expect.machine_type_raised(&mut self.checks, &hero).await;
 
         let step = self.meet_stockout().await?;
         let hero = self.hero()?;
         expect.stockout(&mut self.checks, &hero, &step).await?;
 
-        let step = self.get_gpu().await?;
+        self.get_gpu().await?;
         let hero = self.hero()?;
-        expect.gpu_added(&mut self.checks, &hero, &step).await;
+        expect.gpu_added(&mut self.checks, &hero).await;
 
-        let step = self.move_into_pod().await?;
+        self.move_into_pod().await?;
         let hero = self.hero()?;
-        expect.in_a_pod(&mut self.checks, &hero, &step).await;
+        expect.in_a_pod(&mut self.checks, &hero).await;
 
         let step = self.raise_cpu().await?;
         let hero = self.hero()?;
         expect.cpu_raised(&mut self.checks, &hero, &step).await;
 
-        let step = self.move_back().await?;
+        self.move_back().await?;
         let hero = self.hero()?;
-        expect.moved_back(&mut self.checks, &hero, &step).await;
+        expect.moved_back(&mut self.checks, &hero).await;
 
         self.change_in_place().await?;
         let hero = self.hero()?;

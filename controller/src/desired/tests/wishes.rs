@@ -132,6 +132,15 @@ fn what_the_class_gives_is_listed_as_its_own() {
 }
 
 #[test]
+fn what_a_class_says_of_its_namespaces_and_names_is_listed_while_nobody_acts_on_it() {
+    let class = "{limits: {runningNotebooks: 3}, adoptByName: true}";
+    let listed = story("{}").class(class).wish().not_acted_on_yet;
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(listed[0].starts_with("spec.class: the limits of class 'default'"), "{listed:?}");
+    assert!(listed[1].starts_with("spec.class: class 'default' adopts by name"), "{listed:?}");
+}
+
+#[test]
 fn the_type_of_a_claim_is_its_storage_classes() {
     let claim = story("{host: {pod: {}}, storage: {type: pd-ssd}}").class("{pods: {homes: Claim}}").home(|home| {
         home.claim = true;

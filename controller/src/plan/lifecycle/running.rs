@@ -1,0 +1,140 @@
+//! A host that runs: whether it is still what it was, and whether it is what is wished for.
+
+use rehost_api::conditions::Reason;
+use rehost_api::shape::HostShape;
+use rehost_api::status::{HostKind, HostRecord, Step, TransitionKind};
+
+use super::super::vm::accelerators;
+use super::super::{Planner, Situation};
+use super::is_new;
+use crate::desired::{Desired, When};
+use crate::gce::model::Instance;
+use crate::watch::slim::PodSeen;
+
+impl Planner<'_> {
+    pub(super) fn run_on_vm(&mut self, desired: &Desired, instance: &Instance) {
+        let Some(host) = self.memory.host.clone() else { return };
+        if self.noticed_drift(&host, instance) {
+            return;
+        }
+        let has_home = instance.attachment(&self.home_name()).is_some();
+        let restarted =
+            host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
+        if host.serving_since.is_none() || restarted || !has_home {
+            return self.run_again(&host, has_home);
+        }
+        self.run_on(desired, &host);
+    }
+
+    /// Somebody changed the machine: what is there is what is compared with the wish from now on.
+    fn noticed_drift(&mut self, host: &HostRecord, instance: &Instance) -> bool {
+        let HostShape::Vm(shape) = &host.last_shape else { return false };
+        let accelerators = accelerators(shape);
+        // Accelerators that come with the machine type are listed by Compute Engine, but not part of a shape.
+        let same_gpus = shape.gpu.is_none() || instance.accelerators == accelerators;
+        if instance.machine_type == shape.machine_type && same_gpus {
+            return false;
+        }
+        let mut actual = shape.clone();
+        actual.machine_type.clone_from(&instance.machine_type);
+        actual.gpu = instance.accelerators.first().map(|accelerator| rehost_api::shape::Gpu {
+            kind: accelerator.kind.clone(),
+            count: i32::try_from(accelerator.count).unwrap_or(i32::MAX),
+        });
+        let actual = HostShape::Vm(actual);
+        self.note(
+            true,
+            Reason::HostFailed,
+            format!("The host was changed from {} to {}, not by our doing.", host.shape, actual.text()),
+        );
+        if let Some(host) = &mut self.memory.host {
+            host.shape = actual.text();
+            host.machine_type = Some(instance.machine_type.clone());
+            host.gpu = actual.gpu().cloned();
+            host.last_shape = actual;
+        }
+        true
+    }
+
+    /// The VM runs, but nobody has proved that Jupyter answers on it: it proves itself, or is restarted.
+    fn run_again(&mut self, host: &HostRecord, has_home: bool) {
+        let tried = self.memory.retry.as_ref().and_then(|retry| retry.next_try);
+        if let Some(at) = tried
+            && self.now < at
+        {
+            self.situation = Situation::Short;
+            return self.look_again_at(at);
+        }
+        let to = HostRecord { serving_since: None, ..host.clone() };
+        self.serve_no_more();
+        if tried.is_none() && has_home {
+            self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
+        } else {
+            self.handled_restart();
+            let shape = host.last_shape.clone();
+            self.begin_in_place(&shape, 0);
+        }
+    }
+
+    pub(super) fn run_on_pod(&mut self, desired: &Desired, pod: &PodSeen) {
+        let Some(host) = self.memory.host.clone() else { return };
+        if host.serving_since.is_none() && !pod.deleting {
+            let to = HostRecord { serving_since: None, ..host };
+            return self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
+        }
+        // The pod's address can change with its sandbox: the record follows.
+        let address = pod.address.map(|address| address.to_string());
+        if let Some(host) = &mut self.memory.host
+            && address.is_some()
+            && host.address != address
+        {
+            host.address = address;
+        }
+        self.run_on(desired, &host);
+    }
+
+    /// The host runs and serves: is it the wished one?
+    fn run_on(&mut self, desired: &Desired, host: &HostRecord) {
+        if self.begin_growth(desired) {
+            return;
+        }
+        if is_new(self.resolution.requests.restart.as_ref(), self.memory.handled.restart.as_ref()) {
+            return self.restart(host);
+        }
+        if host.last_shape == desired.host.shape {
+            self.memory.retry = None;
+            return;
+        }
+        let difference = format!("{} -> {}", host.shape, desired.host.shape.text());
+        if desired.when == When::NextStop {
+            self.situation = Situation::ChangePending(format!("{difference}, waits for the next stop"));
+            return;
+        }
+        if desired.host.fallbacks.contains(&host.last_shape) && self.memory.retry.is_some() {
+            // It has a host that it may have; the way back interrupts, so it waits for the next stop.
+            self.situation = Situation::Short;
+            return;
+        }
+        let Some((candidate, shape)) = self.candidate(desired) else { return };
+        if self.can_resize_live(&shape) {
+            self.begin_live_resize(&shape);
+        } else if desired.in_place && self.can_change_in_place(&shape) {
+            self.begin_in_place(&shape, candidate);
+        } else {
+            self.begin_handover(&shape, candidate);
+        }
+    }
+
+    fn restart(&mut self, host: &HostRecord) {
+        self.handled_restart();
+        let shape = host.last_shape.clone();
+        match host.kind {
+            HostKind::Vm => self.begin_in_place(&shape, 0),
+            HostKind::Pod => self.begin_handover(&shape, 0),
+        }
+    }
+
+    pub(super) fn handled_restart(&mut self) {
+        self.memory.handled.restart.clone_from(&self.resolution.requests.restart);
+    }
+}

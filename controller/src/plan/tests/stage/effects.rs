@@ -1,0 +1,320 @@
+//! What becomes of what a plan asks for: the cloud, its guests and the cluster, at their simplest.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rehost_api::guest::{GuestReport, GuestRole, GuestSeen, GuestState, HOME_DEVICE};
+
+use super::{Fault, Stage};
+use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus};
+use crate::gce::mutation::{Mutation, NewInstance};
+use crate::gce::operations::OperationState;
+use crate::plan::action::{Action, KubeChange, PodPlan};
+use crate::seen::Seen;
+use crate::watch::slim::{
+    ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SliceSeen, VolumeSeen,
+};
+
+impl Stage {
+    /// What happens by itself: guests boot and look at their disks, pods start and end, operations are forgotten.
+    pub(super) fn settle(&mut self) -> bool {
+        let before = (self.reports.clone(), self.pods.clone());
+        let instances: Vec<Instance> = self.instances.values().cloned().collect();
+        for instance in instances {
+            self.guest(&instance);
+        }
+        self.pods.retain(|_, pod| !pod.deleting);
+        let stuck = self.faults.contains(&Fault::Unschedulable);
+        for pod in self.pods.values_mut() {
+            if stuck {
+                let message = "0/3 nodes are available".to_owned();
+                pod.scheduled = Scheduled::No { reason: "Unschedulable".into(), message };
+            } else {
+                pod.phase = PodPhase::Running;
+                pod.ready = true;
+                pod.scheduled = Scheduled::Yes;
+                pod.node = Some("node-1".into());
+                pod.address = Some("10.8.0.7".parse().unwrap());
+            }
+        }
+        before != (self.reports.clone(), self.pods.clone())
+    }
+
+    fn guest(&mut self, instance: &Instance) {
+        let Some(settings) = instance.settings.as_ref().filter(|_| instance.status == InstanceStatus::Running) else {
+            return;
+        };
+        let has_home = instance.disks.iter().any(|disk| disk.device_name == HOME_DEVICE);
+        let boot_id = format!("boot-{:?}", instance.last_start.unwrap().as_second());
+        let deaf = self.faults.contains(&Fault::Deaf);
+        let serves = self.reports.get(&instance.name).is_some_and(|report| report.state == GuestState::Serving);
+        let failure = self.faults.iter().filter(|_| !serves).find_map(|fault| match fault {
+            Fault::Guest(failure) => Some(*failure),
+            _ => None,
+        });
+        let state = match (settings.role, has_home, failure) {
+            (GuestRole::Release, ..) if deaf => return,
+            (GuestRole::Release, ..) => GuestState::Released,
+            (GuestRole::Serve, false, _) => GuestState::Standby,
+            (GuestRole::Serve, true, Some(_)) => GuestState::Failed,
+            (GuestRole::Serve, true, None) => GuestState::Serving,
+        };
+        if state == GuestState::Failed {
+            self.faults.retain(|fault| !matches!(fault, Fault::Guest(_)));
+        }
+        let told = self.reports.get(&instance.name);
+        if told.is_some_and(|report| report.state == GuestState::Failed && report.nonce == settings.nonce) {
+            return;
+        }
+        let report = GuestReport {
+            boot_id,
+            nonce: settings.nonce.clone(),
+            state,
+            content_id: (state == GuestState::Serving).then(|| settings.home.content_id.clone()),
+            failure: failure.filter(|_| state == GuestState::Failed),
+            message: String::new(),
+            seen: GuestSeen::default(),
+        };
+        self.reports.insert(instance.name.clone(), report);
+    }
+
+    pub(super) fn come_true(&mut self, action: &Action) {
+        match action {
+            Action::Cloud { request_id, mutation } => {
+                let refused = self.faults.iter().position(|fault| match fault {
+                    Fault::Refuse(verb, _) => *verb == mutation.verb(),
+                    _ => false,
+                });
+                let state = match refused {
+                    Some(index) => {
+                        let Fault::Refuse(_, error) = self.faults.remove(index) else { unreachable!("just found") };
+                        OperationState::Failed(error.error(), Some(self.now))
+                    }
+                    None => {
+                        self.mutate(mutation);
+                        OperationState::Succeeded { ended_at: Some(self.now) }
+                    }
+                };
+                self.operations.insert(*request_id, state);
+                self.pass(1);
+            }
+            Action::Kube(change) => self.change(change),
+        }
+    }
+
+    fn mutate(&mut self, mutation: &Mutation) {
+        match mutation {
+            Mutation::InsertDisk { disk, .. } => {
+                self.objects += 1;
+                self.disk = Some(Disk {
+                    name: disk.name.clone(),
+                    id: self.objects,
+                    zone: "us-central1-a".into(),
+                    size_gb: disk.size_gb,
+                    disk_type: disk.disk_type.clone(),
+                    ready: true,
+                    labels: disk.labels.clone(),
+                    label_fingerprint: Some("AAAA".into()),
+                    users: Vec::new(),
+                });
+            }
+            Mutation::ResizeDisk { size_gb, .. } => self.disk.as_mut().unwrap().size_gb = *size_gb,
+            Mutation::DeleteDisk { .. } => self.disk = None,
+            Mutation::LabelDisk { labels, .. } => self.disk.as_mut().unwrap().labels.clone_from(labels),
+            Mutation::InsertInstance { instance, .. } => self.insert(instance),
+            Mutation::DeleteInstance { name, .. } => {
+                self.instances.remove(name);
+                if let Some(disk) = &mut self.disk {
+                    disk.users.retain(|user| user != name);
+                }
+            }
+            Mutation::StopInstance { name, .. } => self.instance(name).status = InstanceStatus::Stopped,
+            Mutation::StartInstance { name, .. } => {
+                self.boots += 1;
+                let at = self.now;
+                let instance = self.instance(name);
+                instance.status = InstanceStatus::Running;
+                instance.last_start = Some(at);
+            }
+            Mutation::ResumeInstance { name, .. } | Mutation::ResetInstance { name, .. } => {
+                self.instance(name).status = InstanceStatus::Running;
+            }
+            Mutation::SuspendInstance { name, .. } => self.instance(name).status = InstanceStatus::Suspended,
+            Mutation::SetMachineType { name, machine_type, .. } => {
+                self.instance(name).machine_type.clone_from(machine_type);
+            }
+            Mutation::SetAccelerators { name, accelerators, .. } => {
+                self.instance(name).accelerators.clone_from(accelerators);
+            }
+            Mutation::SetScheduling { name, scheduling, .. } => {
+                self.instance(name).on_host_maintenance = Some(scheduling.on_host_maintenance);
+            }
+            Mutation::SetSettings { name, settings, .. } => self.instance(name).settings = Some(settings.clone()),
+            Mutation::LabelInstance { name, labels, .. } => self.instance(name).labels.clone_from(labels),
+            Mutation::AttachDisk { instance, disk, .. } => {
+                assert!(self.disk.as_ref().unwrap().users.is_empty(), "the home is attached twice");
+                self.disk.as_mut().unwrap().users.push(instance.clone());
+                self.instance(instance).disks.push(home_disk(disk));
+            }
+            Mutation::DetachDisk { instance, .. } => {
+                let told = self.reports.get(instance).map(|report| report.state);
+                let stopped = self.instance(instance).status == InstanceStatus::Stopped;
+                assert!(stopped || told != Some(GuestState::Serving), "the home is torn from a serving guest");
+                self.disk.as_mut().unwrap().users.clear();
+                self.instance(instance).disks.retain(|disk| disk.device_name != HOME_DEVICE);
+            }
+            Mutation::SetDiskAutoDelete { .. } => unreachable!("the home never has autoDelete on this stage"),
+        }
+    }
+
+    pub fn instance(&mut self, name: &str) -> &mut Instance {
+        self.instances.get_mut(name).expect("a VM that is there")
+    }
+
+    fn insert(&mut self, new: &NewInstance) {
+        assert!(self.instances.len() < 2, "never more than two hosts");
+        self.objects += 1;
+        let mut disks = Vec::new();
+        if let Some(home) = &new.home {
+            assert!(self.disk.as_ref().unwrap().users.is_empty(), "the home is attached twice");
+            self.disk.as_mut().unwrap().users.push(new.name.clone());
+            disks.push(home_disk(home));
+        }
+        let instance = Instance {
+            name: new.name.clone(),
+            id: self.objects,
+            zone: "us-central1-a".into(),
+            status: InstanceStatus::Running,
+            machine_type: new.machine_type.clone(),
+            accelerators: new.accelerators.clone(),
+            on_host_maintenance: Some(new.scheduling.on_host_maintenance),
+            labels: new.labels.clone(),
+            label_fingerprint: Some("AAAA".into()),
+            metadata_fingerprint: Some("AAAA".into()),
+            settings: Some(new.settings.clone()),
+            metadata: new.metadata.clone(),
+            disks,
+            address: Some(format!("10.128.0.{}", self.objects % 250).parse().unwrap()),
+            last_start: Some(self.now),
+            last_stop: None,
+            created: Some(self.now),
+        };
+        self.instances.insert(new.name.clone(), instance);
+    }
+
+    fn change(&mut self, change: &KubeChange) {
+        match change {
+            KubeChange::AddFinalizer => self.resolution.finalizer = true,
+            KubeChange::RemoveFinalizer => self.resolution.finalizer = false,
+            KubeChange::ApplyService(plan) => {
+                self.service = Seen::Present(ServiceSeen {
+                    metadata: ObjectMeta::default(),
+                    name: plan.name.clone(),
+                    namespace: "team-a".into(),
+                    notebook_uid: "uid-1".into(),
+                    ports: vec![("http".into(), plan.port, plan.port)],
+                    has_selector: false,
+                });
+            }
+            KubeChange::ApplySlice(plan) => {
+                self.slice = Seen::Present(SliceSeen {
+                    metadata: ObjectMeta::default(),
+                    name: plan.name.clone(),
+                    namespace: "team-a".into(),
+                    notebook_uid: "uid-1".into(),
+                    service: plan.service.clone(),
+                    endpoints: plan.endpoint.iter().copied().collect(),
+                    ports: vec![plan.port],
+                });
+            }
+            KubeChange::CreatePod(plan) => self.create_pod(plan),
+            KubeChange::DeletePod { name, .. } => self.pods.get_mut(name).expect("a pod that is there").deleting = true,
+            KubeChange::ResizePod { name, cpu_milli, memory_bytes } => {
+                let wanted = resources(*cpu_milli, *memory_bytes);
+                let infeasible = self.faults.contains(&Fault::ResizeInfeasible);
+                let pod = self.pods.get_mut(name).expect("a pod that is there");
+                pod.requests = wanted;
+                if infeasible {
+                    pod.resize = Resize::Infeasible { message: "Node didn't have enough capacity".into() };
+                } else {
+                    pod.granted = Some(wanted);
+                }
+            }
+            KubeChange::ApplyVolume(plan) => {
+                self.volume = Seen::Present(VolumeSeen {
+                    metadata: ObjectMeta::default(),
+                    name: plan.name.clone(),
+                    notebook_uid: "uid-1".into(),
+                    handle: plan.handle.clone(),
+                    claim: Some(("team-a".into(), plan.claim.clone())),
+                    reclaim_policy: "Retain".into(),
+                    phase: "Bound".into(),
+                    capacity_gb: u64::try_from(plan.size_gb).unwrap(),
+                    deleting: false,
+                });
+            }
+            KubeChange::RetainVolume { .. } => {}
+            KubeChange::DeleteVolume { .. } => self.volume = Seen::Absent,
+            KubeChange::ApplyClaim(plan) => {
+                let size = u64::try_from(plan.size_gb).unwrap();
+                self.claim = Seen::Present(ClaimSeen {
+                    metadata: ObjectMeta::default(),
+                    name: plan.name.clone(),
+                    namespace: "team-a".into(),
+                    notebook_uid: "uid-1".into(),
+                    volume: plan.volume.clone(),
+                    phase: "Bound".into(),
+                    requested_gb: size,
+                    capacity_gb: Some(size),
+                    deleting: false,
+                });
+                if let Some(disk) = &mut self.disk {
+                    disk.size_gb = disk.size_gb.max(size);
+                }
+            }
+            KubeChange::DeleteClaim { .. } => self.claim = Seen::Absent,
+        }
+    }
+
+    fn create_pod(&mut self, plan: &PodPlan) {
+        if plan.role == PodRole::Host {
+            assert!(self.disk.as_ref().is_none_or(|disk| disk.users.is_empty()), "the home is attached twice");
+        }
+        let requests = resources(plan.shape.cpu_milli, plan.shape.memory_bytes);
+        let seen = PodSeen {
+            metadata: ObjectMeta::default(),
+            name: plan.name.clone(),
+            namespace: "team-a".into(),
+            uid: format!("pod-{}", plan.name),
+            notebook_uid: "uid-1".into(),
+            owned: true,
+            role: plan.role,
+            transition: plan.labels.get(rehost_api::labels::TRANSITION).cloned().unwrap_or_default(),
+            phase: PodPhase::Pending,
+            ready: false,
+            deleting: false,
+            node: None,
+            address: None,
+            scheduled: Scheduled::Unknown,
+            requests,
+            granted: Some(requests),
+            resize: Resize::None,
+            waiting: None,
+            restarts: 0,
+            created_at: Some(self.now),
+        };
+        self.pods.entry(plan.name.clone()).or_insert(seen);
+    }
+}
+
+fn resources(cpu_milli: i64, memory_bytes: i64) -> Resources {
+    Resources { cpu_milli: u64::try_from(cpu_milli).unwrap(), memory_bytes: u64::try_from(memory_bytes).unwrap() }
+}
+
+fn home_disk(name: &str) -> AttachedDisk {
+    AttachedDisk {
+        device_name: HOME_DEVICE.into(),
+        disk: name.into(),
+        boot: false,
+        auto_delete: false,
+        read_write: true,
+    }
+}
