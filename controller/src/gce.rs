@@ -32,6 +32,8 @@ use google_cloud_compute_v1::client;
 use google_cloud_gax::Result as SdkResult;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::guest_files::GuestFiles;
+
 pub use connect::{ConnectError, GceSettings, install_crypto};
 pub use errors::{Cause, Consequence, GceError};
 pub use inventory::Sweep;
@@ -77,16 +79,21 @@ pub struct Gce {
 struct Inner {
     clients: Clients,
     sweep: Arc<dyn Sweep>,
+    guest: GuestFiles,
     reads: Semaphore,
     changes: Semaphore,
 }
 
 impl Gce {
-    /// Compute Engine by its parts, which is how a simulation hands in its own.
-    pub fn from_parts(clients: Clients, sweep: Arc<dyn Sweep>) -> Self {
+    /// Compute Engine by its parts, which is how a simulation hands in its own. `guest` is what every VM gets to run.
+    pub fn from_parts(clients: Clients, sweep: Arc<dyn Sweep>, guest: GuestFiles) -> Self {
         let reads = Semaphore::new(READS_IN_FLIGHT_MAX);
         let changes = Semaphore::new(CHANGES_IN_FLIGHT_MAX);
-        Self { inner: Arc::new(Inner { clients, sweep, reads, changes }) }
+        Self { inner: Arc::new(Inner { clients, sweep, guest, reads, changes }) }
+    }
+
+    fn guest(&self) -> &GuestFiles {
+        &self.inner.guest
     }
 
     fn clients(&self) -> &Clients {

@@ -5,6 +5,7 @@ pub mod cloud_events;
 pub mod desired;
 pub mod execute;
 pub mod gce;
+pub mod guest_files;
 pub mod http;
 pub mod lease;
 pub mod metrics;

@@ -10,6 +10,7 @@ use super::convert::fingerprint_bytes;
 use super::errors::{Cause, GceError};
 use super::model::{Accelerator, OnHostMaintenance};
 use super::mutation::{BootDisk, Network, NewDisk, NewInstance, Place, Provisioning, Scheduling, TerminationAction};
+use crate::guest_files::GuestFiles;
 
 /// Without this metadata a guest cannot report.
 const GUEST_ATTRIBUTES_KEY: &str = "enable-guest-attributes";
@@ -99,10 +100,15 @@ pub(super) fn scheduling(wanted: &Scheduling) -> sdk::Scheduling {
 }
 
 /// All of an instance's metadata: the API only ever replaces it whole.
-pub(super) fn metadata(beside: &BTreeMap<String, String>, settings: &GuestSettings) -> Result<sdk::Metadata, GceError> {
+pub(super) fn metadata(
+    beside: &BTreeMap<String, String>,
+    guest: &GuestFiles,
+    settings: &GuestSettings,
+) -> Result<sdk::Metadata, GceError> {
     let settings = serde_json::to_string(settings)
         .map_err(|why| GceError::new(Cause::Invalid, format!("the settings cannot be written: {why}")))?;
     let mut all = beside.clone();
+    guest.add_to(&mut all);
     all.insert(SETTINGS_KEY.to_owned(), settings);
     let item = |(key, value)| sdk::metadata::Items::new().set_key::<String>(key).set_value::<String>(value);
     Ok(sdk::Metadata::new().set_items(all.into_iter().map(item)))
@@ -163,7 +169,7 @@ fn reservation(wanted: &NewInstance) -> Option<sdk::ReservationAffinity> {
     }
 }
 
-pub(super) fn instance(place: &Place, wanted: &NewInstance) -> Result<sdk::Instance, GceError> {
+pub(super) fn instance(place: &Place, wanted: &NewInstance, guest: &GuestFiles) -> Result<sdk::Instance, GceError> {
     let mut beside = wanted.metadata.clone();
     beside.insert(GUEST_ATTRIBUTES_KEY.to_owned(), "TRUE".to_owned());
     let disks = std::iter::once(boot(place, &wanted.boot))
@@ -190,7 +196,7 @@ pub(super) fn instance(place: &Place, wanted: &NewInstance) -> Result<sdk::Insta
         .set_network_interfaces([network(&wanted.network)])
         .set_service_accounts(identity)
         .set_labels(wanted.labels.clone())
-        .set_metadata(metadata(&beside, &wanted.settings)?)
+        .set_metadata(metadata(&beside, guest, &wanted.settings)?)
         .set_or_clear_tags(tags)
         .set_or_clear_min_cpu_platform(wanted.min_cpu_platform.clone())
         .set_or_clear_shielded_instance_config(shielded)

@@ -14,6 +14,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 use super::inventory::HttpSweep;
 use super::{Clients, Gce, REQUEST_TIMEOUT};
+use crate::guest_files::GuestFiles;
 
 /// What the tokens that we ask for may be used for; roles narrow it.
 const SCOPES: &[&str] = &["https://www.googleapis.com/auth/cloud-platform"];
@@ -86,7 +87,7 @@ impl Gce {
         };
         let sweep = HttpSweep::new(endpoint.clone(), credentials.clone())?;
         let clients = clients(settings.endpoint.map(|_| endpoint).as_deref(), &credentials).await?;
-        Ok(Self::from_parts(clients, Arc::new(sweep)))
+        Ok(Self::from_parts(clients, Arc::new(sweep), GuestFiles::built_in()))
     }
 }
 

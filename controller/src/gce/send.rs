@@ -45,7 +45,7 @@ impl Gce {
                 send!(disks.set_labels, set_resource(name), set_body(body::disk_labels(labels, fingerprint)?))
             }
             Mutation::InsertInstance { instance, .. } => {
-                send!(instances.insert, set_body(body::instance(place, instance)?))
+                send!(instances.insert, set_body(body::instance(place, instance, self.guest())?))
             }
             Mutation::DeleteInstance { name, .. } => send!(instances.delete, set_instance(name)),
             Mutation::StopInstance { name, discard_local_ssd, .. } => send!(
@@ -73,7 +73,8 @@ impl Gce {
                 send!(instances.set_scheduling, set_instance(name), set_body(body::scheduling(scheduling)))
             }
             Mutation::SetSettings { name, settings, fingerprint, keep, .. } => {
-                let body = body::metadata(keep, settings)?.set_fingerprint(body::fingerprint(fingerprint)?);
+                let body =
+                    body::metadata(keep, self.guest(), settings)?.set_fingerprint(body::fingerprint(fingerprint)?);
                 send!(instances.set_metadata, set_instance(name), set_body(body))
             }
             Mutation::LabelInstance { name, labels, fingerprint, .. } => {

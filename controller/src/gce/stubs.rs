@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::errors::GceError;
 use super::{Clients, Gce, Sweep};
+use crate::guest_files::GuestFiles;
 
 /// One request as it came in: method, what it is aimed at, and its body (or the query, for a list).
 pub(super) type Call = (&'static str, String, Value);
@@ -61,7 +62,7 @@ impl Cloud {
             regions: client::Regions::from_stub::<Self>(self.clone()),
             projects: client::Projects::from_stub::<Self>(self.clone()),
         };
-        Gce::from_parts(clients, self.clone())
+        Gce::from_parts(clients, self.clone(), GuestFiles::none())
     }
 
     /// Answers the next call of `method` so.

@@ -7,6 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use google_cloud_compute_v1::client;
 use rehost::gce::{Cause, Clients, Gce, GceError, Sweep};
+use rehost::guest_files::GuestFiles;
 
 use super::line::{Asked, Line};
 use super::shared::CONTROLLER;
@@ -30,7 +31,7 @@ pub fn gce(line: &Arc<Line>) -> Gce {
         regions: client::Regions::from_stub::<WorldStub>(stub.clone()),
         projects: client::Projects::from_stub::<WorldStub>(stub.clone()),
     };
-    Gce::from_parts(clients, Arc::new(WorldSweep { stub }))
+    Gce::from_parts(clients, Arc::new(WorldSweep { stub }), GuestFiles::none())
 }
 
 fn hook(line: &Arc<Line>) -> Hook {

@@ -22,6 +22,7 @@ use crate::desired::{Facts, Needs};
 use crate::gce::catalogue::Catalogue;
 use crate::gce::errors::GceError;
 use crate::gce::{Clients, Gce, Sweep};
+use crate::guest_files::GuestFiles;
 use crate::seen::Seen;
 
 /// A cloud with a few things in it, which remembers what it was asked.
@@ -94,7 +95,10 @@ fn catalogue(shelf: &Arc<Shelf>) -> Catalogue {
         regions: client::Regions::from_stub::<Shelf>(shelf.clone()),
         projects: client::Projects::from_stub::<Shelf>(shelf.clone()),
     };
-    Catalogue::new(Gce::from_parts(clients, shelf.clone()), Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH)))
+    Catalogue::new(
+        Gce::from_parts(clients, shelf.clone(), GuestFiles::none()),
+        Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH)),
+    )
 }
 
 fn machine(name: &str) -> (String, Value) {

@@ -13,6 +13,7 @@ use super::*;
 use crate::clock::TokioClock;
 use crate::gce::inventory::Completeness;
 use crate::gce::{Cause, Clients, GceError, Sweep};
+use crate::guest_files::GuestFiles;
 use crate::watch::queue::QueueSettings;
 use rehost_api::labels::{GCE_CLUSTER, GCE_UID};
 
@@ -54,7 +55,7 @@ impl Cloud {
             regions: client::Regions::from_stub::<Self>(self.clone()),
             projects: client::Projects::from_stub::<Self>(self.clone()),
         };
-        Gce::from_parts(clients, self.clone())
+        Gce::from_parts(clients, self.clone(), GuestFiles::none())
     }
 
     fn will(&self, project: &str, answers: impl IntoIterator<Item = Answer>) {
