@@ -2,6 +2,7 @@
 //! or a refusal that names the field, the value and what would be right.
 
 mod allowed;
+mod content;
 mod defaults;
 mod facts;
 mod families;
@@ -19,6 +20,7 @@ mod words;
 use jiff::Timestamp;
 use rehost_api::class::Prices;
 use rehost_api::conditions::Reason;
+use rehost_api::guest::{GuestBucket, GuestSource};
 use rehost_api::shape::HostShape;
 
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
@@ -50,6 +52,8 @@ pub struct Resolution {
     pub power: Power,
     /// The values of the request annotations.
     pub requests: Requests,
+    /// The hashes of the tokens that open the notebook.
+    pub access: Vec<String>,
     /// Set once it is being deleted.
     pub deletion: Option<Deletion>,
     /// What is wished for, or why it cannot be.
@@ -102,12 +106,32 @@ pub struct Desired {
     pub keep_old_s: i64,
     /// How long a stopped host is kept before only the disk is left.
     pub keep_stopped_s: i64,
+    /// What the host offers beside the home.
+    pub content: WishedContent,
+    /// When the notebook is stopped because nobody uses it; never where this is not there.
+    pub idle: Option<WishedIdle>,
     /// The address for people.
     pub url: Option<String>,
     /// What an hour costs, where the class says so.
     pub prices: Option<Prices>,
     /// Valid fields that this version does not act on yet.
     pub not_acted_on_yet: Vec<String>,
+}
+
+/// What a host offers beside the home.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WishedContent {
+    /// The buckets under the home.
+    pub buckets: Vec<GuestBucket>,
+    /// The repository in the home.
+    pub source: Option<GuestSource>,
+}
+
+/// When a notebook counts as unused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WishedIdle {
+    /// After so many seconds in which nothing went on.
+    pub after_s: i64,
 }
 
 /// Whether the notebook is to run.

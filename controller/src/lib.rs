@@ -1,5 +1,6 @@
 //! The operator: looks at notebooks and the world, plans, and carries plans out.
 
+pub mod access;
 pub mod clock;
 pub mod cloud_events;
 pub mod desired;

@@ -340,6 +340,7 @@ fn transition_word(kind: TransitionKind) -> &'static str {
         TransitionKind::InPlace => "InPlace",
         TransitionKind::LiveResize => "LiveResize",
         TransitionKind::Grow => "Grow",
+        TransitionKind::Follow => "Follow",
         TransitionKind::Stop => "Stop",
         TransitionKind::Delete => "Delete",
     }

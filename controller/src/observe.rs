@@ -1,14 +1,17 @@
 //! What is there: caches at rest, fresh reads before anything is done.
 
+mod heard;
 mod kept;
 mod look;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rehost_api::guest::GuestReport;
 use rehost_api::status::NotebookStatus;
 use uuid::Uuid;
 
+pub use heard::Heard;
 pub use look::{Observer, Sources};
 
 use crate::gce::model::{Disk, Instance};
@@ -32,6 +35,10 @@ pub struct Observed {
     pub instances: BTreeMap<String, Seen<Instance>>,
     /// What the guests of those VMs last reported. Read only when a transition asks for it.
     pub reports: BTreeMap<String, Seen<GuestReport>>,
+    /// Since when this process knows of the notebook.
+    pub known_since: Timestamp,
+    /// What the serving host last said of itself, where it was asked in this process.
+    pub heard: Option<Heard>,
     /// The home disk that the memory names.
     pub home: Seen<Disk>,
     /// Disks that carry the notebook's uid, the home among them.

@@ -12,7 +12,9 @@ mod action;
 mod bounds;
 mod create;
 mod delete;
+mod evidence;
 mod exposure;
+mod follow;
 mod handover;
 mod hold;
 mod home;
@@ -51,6 +53,8 @@ pub struct Plan {
     pub situation: Situation,
     /// When to look again, if nothing wakes the notebook before.
     pub wake_at: Option<Timestamp>,
+    /// Whether what only the host can say is wanted now: it is read afresh, and the plan made again.
+    pub wants_evidence: bool,
     /// What people are told as events, once the memory is stored.
     pub notes: Vec<Note>,
 }
@@ -119,6 +123,7 @@ struct Planner<'a> {
     actions: Vec<Action>,
     situation: Situation,
     wake_at: Option<Timestamp>,
+    wants_evidence: bool,
     notes: Vec<Note>,
 }
 
@@ -132,6 +137,7 @@ impl<'a> Planner<'a> {
             actions: Vec::new(),
             situation: Situation::AsDeclared,
             wake_at: None,
+            wants_evidence: false,
             notes: Vec::new(),
         }
     }
@@ -199,6 +205,7 @@ impl<'a> Planner<'a> {
             TransitionKind::InPlace => self.in_place_step(),
             TransitionKind::LiveResize => self.live_resize_step(),
             TransitionKind::Grow => self.grow_step(),
+            TransitionKind::Follow => self.follow_step(),
             TransitionKind::Stop => self.stop_step(),
             // Deletion is decided before this is reached; a deletion cannot be taken back in Kubernetes.
             TransitionKind::Delete => self.delete(),
@@ -242,6 +249,7 @@ impl<'a> Planner<'a> {
             actions: self.actions,
             situation: self.situation,
             wake_at: self.wake_at,
+            wants_evidence: self.wants_evidence,
             notes: self.notes,
         }
     }

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::access::AccessKeys;
 use crate::clock::{SharedClock, SystemClock};
 use crate::cloud_events::Events;
 use crate::gce::{ConnectError, Gce, install_crypto};
@@ -49,6 +50,7 @@ pub async fn run(settings: Settings) -> Result<(), ProcessError> {
     install_crypto();
     telemetry::start(settings.log_format, &settings.log)?;
     let client = Client::try_default().await.map_err(|error| ProcessError::Cluster(Box::new(error)))?;
+    let access = settings.access_keys()?;
     let gce = Gce::connect(settings.gce()).await?;
     let clock: SharedClock = Arc::new(SystemClock::new());
     let leadership = Leadership::new(clock.clone());
@@ -61,7 +63,8 @@ pub async fn run(settings: Settings) -> Result<(), ProcessError> {
     let service = service(&settings, &clock, &metrics, &current)?;
     let serving = tokio::spawn(http::serve(listener, service, until(stopped.clone())));
     let electing = tokio::spawn(lease::run(client.clone(), settings.lease(), clock.clone(), leadership.clone()));
-    let leading = lead(&settings, client, gce, clock, leadership.clone(), metrics, current);
+    let outside = Outside { client, gce, clock, access };
+    let leading = lead(&settings, outside, leadership.clone(), metrics, current);
     tokio::select! {
         biased;
         asked = asked_to_stop() => asked?,
@@ -78,20 +81,21 @@ pub async fn run(settings: Settings) -> Result<(), ProcessError> {
     Ok(())
 }
 
-/// Operates in every term of ours. What was cached in an earlier term is not trusted in the next.
-async fn lead(
-    settings: &Settings,
+/// What the operator reaches, and what opens notebooks.
+#[derive(Clone)]
+struct Outside {
     client: Client,
     gce: Gce,
     clock: SharedClock,
-    leadership: Leadership,
-    metrics: Metrics,
-    current: Current,
-) {
+    access: AccessKeys,
+}
+
+/// Operates in every term of ours. What was cached in an earlier term is not trusted in the next.
+async fn lead(settings: &Settings, outside: Outside, leadership: Leadership, metrics: Metrics, current: Current) {
     loop {
         leadership.wait_for(true).await;
         tracing::info!("leads");
-        let operator = Operator::new(wiring(settings, &client, &gce, &clock, &leadership, &metrics));
+        let operator = Operator::new(wiring(settings, &outside, &leadership, &metrics));
         current.set(Some(operator.clone()));
         tokio::select! {
             biased;
@@ -102,21 +106,16 @@ async fn lead(
     }
 }
 
-fn wiring(
-    settings: &Settings,
-    client: &Client,
-    gce: &Gce,
-    clock: &SharedClock,
-    leadership: &Leadership,
-    metrics: &Metrics,
-) -> Wiring {
+fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metrics: &Metrics) -> Wiring {
+    let Outside { client, gce, clock, access } = outside.clone();
     let (leadership, calls, looks, changes) = (leadership.clone(), metrics.clone(), metrics.clone(), metrics.clone());
     Wiring {
         cluster: settings.cluster.clone(),
         identity: settings.identity.clone(),
-        client: client.clone(),
-        gce: gce.clone(),
-        clock: clock.clone(),
+        client,
+        gce,
+        clock,
+        access,
         concurrency: usize::from(settings.concurrency),
         sweep_interval_s: settings.sweep_interval().as_secs(),
         may_act: Arc::new(move || leadership.time_left() > LEASE_MARGIN),

@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use rehost_api::Notebook;
 use rehost_api::status::NotebookStatus;
 
+use crate::access::AccessKeys;
 use crate::clock::SharedClock;
 use crate::desired::{self, Facts, Resolution};
 use crate::execute::Executor;
@@ -50,6 +51,8 @@ pub struct Reconciler {
     pub client: Client,
     /// The time.
     pub clock: SharedClock,
+    /// The keys that tokens derive from.
+    pub access: AccessKeys,
     /// Told of every status that was stored: what it was before, and what it is.
     pub on_status: OnStatus,
 }
@@ -76,7 +79,7 @@ impl Reconciler {
             Seen::Unknown(why) => Next::AfterFailure(why),
             Seen::Present(notebook) => {
                 let resolution = self.resolve(&notebook).await;
-                let observed = self.observer.at_rest(&notebook, &resolution.subject);
+                let observed = self.observer.at_rest(&notebook, &resolution.subject, self.clock.now());
                 let plan = plan::plan(&resolution, &observed, self.clock.now());
                 if is_calm(&plan, &observed) && self.is_published(&resolution, &observed, &plan) {
                     return plan.wake_at.map_or(Next::WhenWoken, Next::At);
@@ -97,7 +100,8 @@ impl Reconciler {
         for _ in 0..PASSES {
             let resolution = self.resolve(&notebook).await;
             let project = resolution.wish.as_ref().ok().map(|desired| desired.home.project.clone());
-            let observed = self.observer.afresh(&notebook, &resolution.subject, project.as_deref()).await;
+            let observed =
+                self.observer.afresh(&notebook, &resolution.subject, project.as_deref(), self.clock.now()).await;
             let plan = plan::plan(&resolution, &observed, self.clock.now());
             record_span(&plan);
             if !self.may_make_home(&resolution.subject.uid, &observed, &plan) {
@@ -167,7 +171,8 @@ impl Reconciler {
         let namespace = self.caches.namespace(namespace);
         let needs = desired::needs(notebook, &class);
         let facts = Facts::gather(&self.catalogue, &needs).await;
-        desired::resolve(&self.cluster, notebook, &class, &namespace.map(Into::into), &facts)
+        let access = self.access.hashes(notebook.metadata.uid.as_deref().unwrap_or_default());
+        desired::resolve(&self.cluster, notebook, &class, &namespace.map(Into::into), &facts, access)
     }
 
     /// The pause before the look after `failures` failures in a row.
@@ -180,6 +185,7 @@ impl Reconciler {
 /// Whether a plan from caches leaves nothing to do and nothing in doubt.
 fn is_calm(plan: &Plan, observed: &Observed) -> bool {
     plan.is_quiet(observed)
+        && !plan.wants_evidence
         && !matches!(plan.situation, Situation::Unclear(_) | Situation::Changing { .. } | Situation::Deleting(_))
 }
 

@@ -8,6 +8,7 @@ use kube::Client;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::access::AccessKeys;
 use crate::clock::SharedClock;
 use crate::execute::{Executor, MayAct, OnCall};
 use crate::gce::Gce;
@@ -41,6 +42,8 @@ pub struct Wiring {
     pub on_call: OnCall,
     /// Told of every look: how it ended, and how many seconds it took.
     pub on_reconcile: OnReconcile,
+    /// The keys that tokens derive from.
+    pub access: AccessKeys,
     /// Told of every status that was stored.
     pub on_status: OnStatus,
 }
@@ -60,6 +63,7 @@ impl Wiring {
             may_act: Arc::new(|| true),
             on_call: Arc::new(|_, _| {}),
             on_reconcile: Arc::new(|_, _| {}),
+            access: AccessKeys::default(),
             on_status: Arc::new(|_, _| {}),
         }
     }
@@ -104,6 +108,7 @@ impl Operator {
             may_act,
             on_call,
             on_reconcile,
+            access,
             on_status,
         } = wiring;
         let caches = Arc::new(Caches::new());
@@ -134,6 +139,7 @@ impl Operator {
             executor,
             client: client.clone(),
             clock: clock.clone(),
+            access,
             on_status,
         };
         Self {

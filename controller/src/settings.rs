@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use rehost_api::labels::gce_label_value;
 
+use crate::access::{AccessKeys, AccessKeysError};
 use crate::cloud_events::{Token, TokenError};
 use crate::gce::GceSettings;
 use crate::lease::LeaseSettings;
@@ -77,6 +78,11 @@ pub struct Settings {
     /// A file with the bearer token that senders of CloudEvents show. Without it, `/events` is not served.
     #[arg(long, env = "REHOST_EVENTS_TOKEN_FILE", value_name = "PATH")]
     pub events_token_file: Option<PathBuf>,
+
+    /// A file with the keys that the notebooks' tokens derive from, one a line and the present one first. Without it, nobody
+    /// can open a notebook on a VM.
+    #[arg(long, env = "REHOST_ACCESS_KEYS_FILE", value_name = "PATH")]
+    pub access_keys_file: Option<PathBuf>,
 }
 
 /// Why a setting cannot be used.
@@ -97,6 +103,14 @@ pub enum SettingsError {
         path: PathBuf,
         /// What is wrong with it.
         source: TokenError,
+    },
+    /// The keys of access cannot be used.
+    #[error("the keys of access, {path}: {source}")]
+    AccessKeys {
+        /// As it was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: AccessKeysError,
     },
 }
 
@@ -127,6 +141,12 @@ impl Settings {
             std::fs::read_to_string(path).map_err(|source| SettingsError::TokenFile { path: path.clone(), source })?;
         let token = Token::new(text.trim()).map_err(|source| SettingsError::Token { path: path.clone(), source })?;
         Ok(Some(token))
+    }
+
+    /// Reads the keys of access, if there are any.
+    pub fn access_keys(&self) -> Result<AccessKeys, SettingsError> {
+        let Some(path) = &self.access_keys_file else { return Ok(AccessKeys::default()) };
+        AccessKeys::read(path).map_err(|source| SettingsError::AccessKeys { path: path.clone(), source })
     }
 }
 
@@ -220,5 +240,14 @@ mod tests {
         assert!(matches!(settings.events_token(), Err(SettingsError::TokenFile { .. })));
         let settings = parse(&["--cluster", "a", "--events-token-file", "/dev/null"]).unwrap();
         assert!(matches!(settings.events_token(), Err(SettingsError::Token { .. })));
+    }
+
+    #[test]
+    fn keys_that_cannot_be_read_are_an_error_rather_than_no_keys() {
+        for path in ["/nonexistent/keys", "/dev/null"] {
+            let settings = parse(&["--cluster", "a", "--access-keys-file", path]).unwrap();
+            assert!(matches!(settings.access_keys(), Err(SettingsError::AccessKeys { .. })), "{path}");
+        }
+        assert!(parse(&["--cluster", "a"]).unwrap().access_keys().is_ok());
     }
 }

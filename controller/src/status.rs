@@ -1,6 +1,8 @@
 //! The status that people and machines read, written from the plan. Pure, and the same for the same situation: at rest it
 //! does not change, so nothing is written.
 
+mod content;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{ConditionStatus, ConditionType, Reason, condition};
@@ -35,12 +37,12 @@ struct Verdict {
 pub fn status(resolution: &Resolution, observed: &Observed, plan: &Plan, now: Timestamp) -> NotebookStatus {
     let previous = &observed.previous;
     let serving = serves(&plan.memory, observed);
-    let verdict = verdict(plan, serving);
+    let verdict = as_declared(resolution, observed, plan, verdict(plan, serving));
     let mut status = NotebookStatus {
         observed_generation: Some(resolution.generation),
         phase: Some(phase(plan, serving)),
         pending: pending(resolution, plan),
-        source: previous.source.clone(),
+        source: content::source(resolution.wish.as_ref().ok(), observed, plan),
         cost: cost(resolution, previous, plan, now),
         ..NotebookStatus::default()
     };
@@ -81,6 +83,11 @@ fn conditions(
         ] {
             if let Some(line) = desired.not_acted_on_yet.iter().find(|line| line.starts_with(field)) {
                 words.push((kind, Word::new(ConditionStatus::Unknown, Reason::NotActedOnYet, line.clone())));
+            }
+        }
+        for (kind, word) in content::words(desired, observed, plan) {
+            if words.iter().all(|(there, _)| *there != kind) {
+                words.push((kind, word));
             }
         }
     }
@@ -159,6 +166,17 @@ fn verdict(plan: &Plan, serving: bool) -> Verdict {
             reconciling: true,
             stalled: false,
         },
+    }
+}
+
+/// A notebook whose buckets or repository are not as declared is not as declared, though it serves.
+fn as_declared(resolution: &Resolution, observed: &Observed, plan: &Plan, verdict: Verdict) -> Verdict {
+    match &resolution.wish {
+        Ok(desired) if verdict.ready.reason == Reason::AsDeclared => match content::lacking(desired, observed, plan) {
+            Some(word) => Verdict { ready: word, reconciling: true, stalled: false },
+            None => verdict,
+        },
+        Ok(_) | Err(_) => verdict,
     }
 }
 
@@ -243,6 +261,7 @@ fn change_reason(plan: &Plan, kind: TransitionKind) -> Reason {
         TransitionKind::Start => Reason::Starting,
         TransitionKind::Handover => Reason::Moving,
         TransitionKind::InPlace | TransitionKind::LiveResize | TransitionKind::Grow => Reason::Resizing,
+        TransitionKind::Follow => Reason::Configuring,
         TransitionKind::Stop => Reason::Stopping,
         TransitionKind::Delete => Reason::Deleting,
     }
@@ -266,6 +285,7 @@ fn change_words(plan: &Plan, kind: TransitionKind, detail: &str) -> String {
         TransitionKind::InPlace => format!("Changing from {from} to {to} in place"),
         TransitionKind::LiveResize => format!("Changing the running pod to {to}"),
         TransitionKind::Grow => "The home grows".to_owned(),
+        TransitionKind::Follow => "The running host is told what it is to offer".to_owned(),
         TransitionKind::Stop => "Stopping".to_owned(),
         TransitionKind::Delete => "The notebook is being deleted".to_owned(),
     };
@@ -326,8 +346,8 @@ fn phase(plan: &Plan, serving: bool) -> Phase {
             TransitionKind::Create | TransitionKind::Start => Phase::Starting,
             TransitionKind::Handover => Phase::Moving,
             TransitionKind::InPlace | TransitionKind::LiveResize => Phase::Resizing,
-            TransitionKind::Grow if serving => Phase::Running,
-            TransitionKind::Grow => Phase::Stopped,
+            TransitionKind::Grow | TransitionKind::Follow if serving => Phase::Running,
+            TransitionKind::Grow | TransitionKind::Follow => Phase::Stopped,
             TransitionKind::Stop => Phase::Stopping,
             TransitionKind::Delete => Phase::Deleting,
         },

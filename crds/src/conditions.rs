@@ -165,6 +165,8 @@ reasons! {
     Resuming,
     /// A host gets another shape.
     Resizing,
+    /// The running host is told what else it is to offer.
+    Configuring,
     /// The home moves to another host.
     Moving,
     /// A move failed, and the home goes back to the host that it came from.

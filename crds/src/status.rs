@@ -166,6 +166,10 @@ pub struct HostRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub boot_id: Option<String>,
+    /// A digest of what the host was last told to offer beside the home: buckets, the repository, who may open it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub told: Option<String>,
     /// Since when the host serves; absent when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_since: Option<Timestamp>,
@@ -239,6 +243,8 @@ pub enum TransitionKind {
     LiveResize,
     /// The home disk grows.
     Grow,
+    /// The running host is told what else it is to offer: buckets, a repository, who may open it.
+    Follow,
     /// The host is stopped.
     Stop,
     /// Everything is given up, the home by its deletion policy.

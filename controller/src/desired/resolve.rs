@@ -13,7 +13,7 @@ use super::facts::NamespaceFacts;
 use super::words::{ClassWord, digest, listed, pinned};
 use super::{
     Deletion, Desired, Facts, HomePolicy, Power, Refusal, Requests, Resolution, Subject, When, WishedHost, allowed,
-    defaults, home, host, unacted,
+    content, defaults, home, host, unacted,
 };
 use crate::seen::Seen;
 
@@ -30,6 +30,7 @@ pub fn resolve(
     class: &Seen<Arc<NotebookClass>>,
     namespace: &Seen<NamespaceFacts>,
     facts: &Facts,
+    access: Vec<String>,
 ) -> Resolution {
     let metadata = &notebook.metadata;
     let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
@@ -44,6 +45,7 @@ pub fn resolve(
         finalizer: finalizers.iter().any(|finalizer| finalizer == labels::FINALIZER),
         power: power(notebook),
         requests: requests(notebook),
+        access,
         deletion: deletion(notebook, class),
         wish: wish(notebook, class, namespace, facts),
     }
@@ -95,6 +97,8 @@ fn wish(
         when: when(notebook, &class),
         keep_old_s: times.keep_old_s,
         keep_stopped_s: times.keep_stopped_s,
+        content: content::wished(notebook),
+        idle: content::idle(notebook, &class)?,
         url: url(notebook, &class),
         prices: class.spec.prices.clone(),
         not_acted_on_yet: unacted::lines(notebook, &class, &hosts),
@@ -185,12 +189,12 @@ impl Times {
 }
 
 /// The API server has seen to the form; a resource stored under an older definition may still hold another.
-fn seconds(field: &str, text: &DurationText) -> Result<i64, Refusal> {
+pub(super) fn seconds(field: &str, text: &DurationText) -> Result<i64, Refusal> {
     let seconds = text.seconds().map_err(|error| Refusal::new(Reason::Refused, field, error.to_string()))?;
     Ok(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
-fn of_class(class: &ClassWord<'_>, field: &str, text: &DurationText) -> Result<i64, Refusal> {
+pub(super) fn of_class(class: &ClassWord<'_>, field: &str, text: &DurationText) -> Result<i64, Refusal> {
     seconds("spec.class", text).map_err(|refusal| {
         let message = format!("the {field} of class '{}' cannot be used: {}", class.name, refusal.message);
         Refusal { message, ..refusal }

@@ -162,7 +162,7 @@ impl Story {
     }
 
     fn resolve(&self) -> Resolution {
-        resolve("cluster-1", &self.notebook, &self.class, &self.namespace, &self.facts)
+        resolve("cluster-1", &self.notebook, &self.class, &self.namespace, &self.facts, vec!["hash".to_owned()])
     }
 
     fn needs(&self) -> Needs {

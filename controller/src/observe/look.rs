@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use rehost_api::Notebook;
@@ -13,6 +14,7 @@ use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition}
 use uuid::Uuid;
 
 use super::Observed;
+use super::heard::Words;
 use super::kept::{Waiting, kept};
 use crate::desired::Subject;
 use crate::gce::inventory::Inventory;
@@ -44,29 +46,33 @@ pub struct Sources {
 pub struct Observer {
     pub(super) sources: Sources,
     pub(super) waiting: Arc<Waiting>,
+    pub(super) words: Arc<Words>,
 }
 
 impl Observer {
     /// Looks at these.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
-        Self { sources, waiting: Arc::default() }
+        Self { sources, waiting: Arc::default(), words: Arc::default() }
     }
 
     /// What the caches say: a suspicion, good enough to find that nothing is to be done.
     #[must_use]
-    pub fn at_rest(&self, notebook: &Notebook, subject: &Subject) -> Observed {
+    pub fn at_rest(&self, notebook: &Notebook, subject: &Subject, now: Timestamp) -> Observed {
         let previous = notebook.status.clone().unwrap_or_default();
         let instances = hosts(&previous)
             .map(|host| (host.name.clone(), self.cached_instance(&subject.uid, host)))
             .collect::<BTreeMap<_, _>>();
         let owned = self.sources.caches.objects_of(&subject.uid);
+        let (known_since, heard) = self.words.of(self, &subject.uid, now);
         Observed {
             fresh: false,
             guest_only: false,
             operations: self.sources.operations.for_notebook(&subject.uid),
             instances,
             reports: BTreeMap::new(),
+            known_since,
+            heard,
             home: self.cached_home(&previous, &subject.uid),
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
@@ -96,17 +102,25 @@ impl Observer {
     }
 
     /// What is there now, read for this very plan.
-    pub async fn afresh(&self, notebook: &Notebook, subject: &Subject, project: Option<&str>) -> Observed {
+    pub async fn afresh(
+        &self,
+        notebook: &Notebook,
+        subject: &Subject,
+        project: Option<&str>,
+        now: Timestamp,
+    ) -> Observed {
         let previous = notebook.status.clone().unwrap_or_default();
         // Before the reads: see the field's documentation.
         let operations = self.sources.operations.for_notebook(&subject.uid);
         let project = project.or_else(|| previous.home.as_ref().map(|home| home.project.as_str()));
         let inventory = project.and_then(|project| self.sources.inventories.of(project));
-        if let Some(observed) = self.still_silent(&previous, subject, &operations).await {
+        let (known_since, before) = self.words.of(self, &subject.uid, now);
+        if let Some(observed) = self.still_silent(&previous, subject, &operations, known_since).await {
             return observed;
         }
         let places = places(&previous, subject, project, inventory.as_deref());
-        let (instances, home, pods, (claim, volume)) = futures::join!(
+        let (heard, instances, home, pods, (claim, volume)) = futures::join!(
+            self.hear(&previous, subject, now),
             self.instances(&places),
             self.home(&previous),
             self.pods(subject),
@@ -120,6 +134,8 @@ impl Observer {
             operations,
             instances,
             reports,
+            known_since,
+            heard: heard.or(before),
             home,
             own_disks: inventory.as_ref().map(|it| it.disks_of(&subject.uid).to_vec()).unwrap_or_default(),
             kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
@@ -140,6 +156,7 @@ impl Observer {
         previous: &NotebookStatus,
         subject: &Subject,
         operations: &BTreeMap<Uuid, OperationState>,
+        known_since: Timestamp,
     ) -> Option<Observed> {
         let transition = previous.transition.as_ref()?;
         let host = match transition.step {
@@ -167,6 +184,9 @@ impl Observer {
             operations: operations.clone(),
             instances,
             reports: BTreeMap::from([(host.name.clone(), report)]),
+            known_since,
+            // Nothing is under way while a serving host is heard.
+            heard: None,
             home: Seen::Unknown(unread()),
             own_disks: Vec::new(),
             kept_disks: Vec::new(),

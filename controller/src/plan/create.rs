@@ -7,6 +7,7 @@ use rehost_api::status::{HostKind, HostRecord, Step};
 use super::bounds::{SERVE_S, STANDBY_S};
 use super::pod::placeholder_of;
 use super::{Failure, Planner, Progress, Weight};
+use crate::gce::model::InstanceStatus;
 use crate::seen::Seen;
 
 impl Planner<'_> {
@@ -162,10 +163,13 @@ impl Planner<'_> {
                 other => return other,
             }
         }
-        let told = instance
-            .settings
-            .as_ref()
-            .is_some_and(|settings| settings.role == GuestRole::Serve && settings.nonce == host.nonce);
+        // What it is to offer is told before it boots: whether its GPUs are there, the guest asks then. Later it is a change of its own.
+        let runs = instance.status == InstanceStatus::Running;
+        let told = instance.settings.as_ref().is_some_and(|settings| {
+            settings.role == GuestRole::Serve
+                && settings.nonce == host.nonce
+                && (runs || *settings.offer == self.offer(host))
+        });
         if self.is_ours(&instance.labels) && !told {
             return self.set_settings("serve", host, &instance, GuestRole::Serve, &host.nonce);
         }

@@ -67,6 +67,7 @@ impl Planner<'_> {
             started_at: None,
             nonce: format!("{transition}-a{attempt}"),
             boot_id: None,
+            told: None,
             serving_since: None,
             last_shape: shape.clone(),
         }
@@ -105,7 +106,7 @@ impl Planner<'_> {
     pub(super) fn succeed(&mut self) {
         let Some(transition) = self.memory.transition.take() else { return };
         let wished = transition.candidate == 0 && transition.reason.is_none();
-        if wished && transition.kind != TransitionKind::Grow {
+        if wished && !matches!(transition.kind, TransitionKind::Grow | TransitionKind::Follow) {
             self.memory.retry = None;
         }
     }
@@ -216,6 +217,7 @@ fn kind_reason(kind: TransitionKind) -> Reason {
         TransitionKind::Start => Reason::Starting,
         TransitionKind::Handover => Reason::Moving,
         TransitionKind::InPlace | TransitionKind::LiveResize | TransitionKind::Grow => Reason::Resizing,
+        TransitionKind::Follow => Reason::Configuring,
         TransitionKind::Stop => Reason::Stopping,
         TransitionKind::Delete => Reason::Deleting,
     }
@@ -233,6 +235,7 @@ fn begin_message(kind: TransitionKind, from: Option<&HostRecord>, to: Option<&Ho
         TransitionKind::InPlace => format!("Changing {from} to {to} in place: the host is stopped, set and started."),
         TransitionKind::LiveResize => format!("Changing the running pod from {from} to {to}."),
         TransitionKind::Grow => "The home disk grows.".to_owned(),
+        TransitionKind::Follow => "The running host is told what it is to offer; nothing is interrupted.".to_owned(),
         TransitionKind::Stop => format!("Stopping {from}; the home is kept."),
         TransitionKind::Delete => "The notebook is being deleted.".to_owned(),
     }

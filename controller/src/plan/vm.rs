@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use rehost_api::conditions::Reason;
 use rehost_api::guest::{GuestHome, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT};
 use rehost_api::labels;
+use rehost_api::shape::digest_of;
 use rehost_api::status::{HostRecord, TransitionKind};
 
 use super::bounds::{LET_GO_S, POLL_S, POLL_URGENT_S};
@@ -47,7 +48,7 @@ impl Planner<'_> {
     }
 
     /// The settings that a host is given.
-    pub(super) fn settings(&self, role: GuestRole, nonce: &str) -> GuestSettings {
+    pub(super) fn settings(&self, host: &HostRecord, role: GuestRole, nonce: &str) -> GuestSettings {
         let subject = &self.resolution.subject;
         let home = self.memory.home.as_ref();
         GuestSettings {
@@ -62,7 +63,7 @@ impl Planner<'_> {
                 copied_from: None,
             },
             port: JUPYTER_PORT,
-            offer: Box::default(),
+            offer: Box::new(self.offer(host)),
         }
     }
 
@@ -192,7 +193,7 @@ impl Planner<'_> {
         role: GuestRole,
         nonce: &str,
     ) -> Progress {
-        let settings = self.settings(role, nonce);
+        let settings = self.settings(host, role, nonce);
         self.cloud(
             key,
             Mutation::SetSettings {
@@ -211,6 +212,7 @@ impl Planner<'_> {
         if let Seen::Present(instance) = self.instance(&host.name) {
             host.address = instance.address.map(|address| address.to_string());
             host.started_at = instance.last_start;
+            host.told = instance.settings.as_ref().map(|settings| digest_of(&settings.offer));
         }
         if let Some(report) = self.observed.reports.get(&host.name).and_then(Seen::present) {
             host.boot_id = Some(report.boot_id.clone());

@@ -76,6 +76,7 @@ fn has_reason(status: &NotebookStatus, kind: HostKind, name: &str) -> bool {
                 | TransitionKind::Start
                 | TransitionKind::LiveResize
                 | TransitionKind::Grow
+                | TransitionKind::Follow
                 | TransitionKind::Delete => false,
             }
     });

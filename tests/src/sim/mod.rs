@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
+use rehost::access::AccessKeys;
 use rehost::clock::{SharedClock, TokioClock};
 use rehost::run::{Operator, Wiring};
 use rehost::watch::queue::Lane;
@@ -341,6 +342,7 @@ fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
         concurrency: 4,
         sweep_interval_s: settings.sweep_interval_s,
         may_act: Arc::new(|| true),
+        access: AccessKeys::default(),
         on_call: Arc::new(|_, _| {}),
         on_status: Arc::new(|_, _| {}),
         on_reconcile: Arc::new(move |_, _| looked.looked()),

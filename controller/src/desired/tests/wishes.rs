@@ -78,6 +78,27 @@ fn changes_of_host() {
 }
 
 #[test]
+fn what_a_host_offers_and_when_it_is_idle() {
+    let spec = "{buckets: [{path: data, name: team-a-data, prefix: taxi/, readOnly: true}],
+        source: {repository: 'git@github.com:org/course.git', ref: main, credentials: {secretManager: projects/p/secrets/s}},
+        idle: {after: 90m}}";
+    let wish = story(spec).class("{sourcePrefixes: ['git@github.com:']}").wish();
+    let [bucket] = &wish.content.buckets[..] else { panic!("{:?}", wish.content) };
+    assert_eq!(
+        (bucket.name.as_str(), bucket.prefix.as_deref(), bucket.read_only),
+        ("team-a-data", Some("taxi/"), true)
+    );
+    let source = wish.content.source.unwrap();
+    assert_eq!((source.path.as_str(), source.reference.as_deref()), ("course", Some("main")));
+    assert_eq!(source.secret.as_deref(), Some("projects/p/secrets/s"));
+    assert_eq!(wish.idle.map(|idle| idle.after_s), Some(5400));
+    let given = "{defaults: {idle: {after: 2h}}}";
+    assert_eq!(story("{}").class(given).wish().idle.map(|idle| idle.after_s), Some(7200));
+    assert_eq!(story("{idle: {after: 1h}}").class(given).wish().idle.map(|idle| idle.after_s), Some(3600));
+    assert_eq!(story("{}").wish().idle, None);
+}
+
+#[test]
 fn address_and_currency() {
     let wish = story("{}").class("{access: {domain: notebooks.example.org}, prices: {currency: EUR}}").wish();
     assert_eq!(wish.url.as_deref(), Some("https://taxi-team-a.notebooks.example.org"));
@@ -103,11 +124,19 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ),
         ("{storage: {deletionPolicy: Snapshot}}", &["spec.storage.deletionPolicy: Snapshot keeps the disk"]),
         ("{storage: {backups: {schedule: 0 3 * * *}}}", &["spec.storage.backups"]),
-        ("{buckets: [{path: data, name: team-a-data}]}", &["spec.buckets"]),
-        ("{source: {repository: 'https://github.com/org/x'}}", &["spec.source"]),
+        ("{buckets: [{path: data, name: team-a-data}], source: {repository: 'https://github.com/org/x'}}", &[]),
+        ("{host: {pod: {}}, buckets: [{path: data, name: team-a-data}]}", &["spec.buckets"]),
+        ("{host: {pod: {}}, source: {repository: 'https://github.com/org/x'}}", &["spec.source"]),
+        (
+            "{source: {repository: 'https://github.com/org/x', credentials: {secret: key}}}",
+            &["spec.source.credentials.secret"],
+        ),
         ("{resize: {when: Idle}}", &["spec.resize.when: Idle waits for the next stop"]),
         ("{resize: {when: Window}}", &["spec.resize.when: Window waits for the next stop"]),
-        ("{idle: {after: 90m}}", &["spec.idle"]),
+        ("{idle: {after: 90m}}", &[]),
+        ("{idle: {after: 90m, then: Suspend}}", &["spec.idle: Suspend stops the machine"]),
+        ("{idle: {then: Stop}}", &["spec.idle: nothing says after how long"]),
+        ("{host: {pod: {}}, idle: {after: 90m}}", &["spec.idle: an idle notebook is not stopped in a pod"]),
         ("{schedule: {stop: 0 20 * * 1-5}}", &["spec.schedule"]),
         ("{lifetime: {after: 4h}}", &["spec.lifetime"]),
     ] {
@@ -121,7 +150,7 @@ fn every_field_that_is_not_acted_on_is_listed() {
 
 #[test]
 fn what_the_class_gives_is_listed_as_its_own() {
-    let class = "{defaults: {idle: {after: 90m}, lifetime: {after: 4h}, backups: {schedule: 0 3 * * *},
+    let class = "{defaults: {idle: {after: 90m, then: Suspend}, lifetime: {after: 4h}, backups: {schedule: 0 3 * * *},
         deletionPolicy: Snapshot, resize: {when: Idle}}}";
     let listed = story("{}").class(class).wish().not_acted_on_yet;
     assert_eq!(listed.len(), 5, "{listed:?}");

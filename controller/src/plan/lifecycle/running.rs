@@ -101,6 +101,10 @@ impl Planner<'_> {
         if is_new(self.resolution.requests.restart.as_ref(), self.memory.handled.restart.as_ref()) {
             return self.restart(host);
         }
+        if self.begin_idle_stop(desired, host) || self.begin_following(host) {
+            return;
+        }
+        self.look_for_evidence(desired, host);
         if host.last_shape == desired.host.shape {
             self.memory.retry = None;
             return;

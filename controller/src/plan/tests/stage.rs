@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
-use rehost_api::guest::{GuestFailure, GuestReport};
+use rehost_api::guest::{GuestFailure, GuestReport, GuestSeen};
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
 use uuid::Uuid;
 
 use crate::desired::{
-    Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedHome, WishedHost,
+    Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedContent, WishedHome, WishedHost,
 };
 use crate::gce::GceError;
 use crate::gce::errors::Cause;
 use crate::gce::model::{Disk, Instance};
 use crate::gce::operations::OperationState;
-use crate::observe::Observed;
+use crate::observe::{Heard, Observed};
 use crate::plan::{Situation, plan};
 use crate::seen::Seen;
 use crate::status;
@@ -103,6 +103,8 @@ pub(super) struct Stage {
     pub now: Timestamp,
     pub instances: BTreeMap<String, Instance>,
     pub reports: BTreeMap<String, GuestReport>,
+    /// What a serving host sees of itself.
+    pub seen: GuestSeen,
     pub disk: Option<Disk>,
     pub pods: BTreeMap<String, PodSeen>,
     pub service: Seen<ServiceSeen>,
@@ -140,6 +142,8 @@ impl Stage {
             url: None,
             prices: None,
             not_acted_on_yet: Vec::new(),
+            content: WishedContent::default(),
+            idle: None,
         };
         let mut stage = Self {
             resolution: Resolution {
@@ -148,6 +152,7 @@ impl Stage {
                 finalizer: false,
                 power: Power::Running,
                 requests: Requests::default(),
+                access: Vec::new(),
                 deletion: None,
                 wish: Ok(desired),
             },
@@ -155,6 +160,7 @@ impl Stage {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             instances: BTreeMap::new(),
             reports: BTreeMap::new(),
+            seen: GuestSeen::default(),
             disk: None,
             pods: BTreeMap::new(),
             service: Seen::Absent,
@@ -233,6 +239,8 @@ impl Stage {
             operations: self.operations.clone(),
             instances,
             reports: self.reports.iter().map(|(name, report)| (name.clone(), Seen::Present(report.clone()))).collect(),
+            known_since: self.now,
+            heard: self.heard(),
             home: self.disk.clone().map_or(Seen::Absent, Seen::Present),
             own_disks: self.disk.iter().cloned().collect(),
             kept_disks: Vec::new(),
@@ -243,6 +251,14 @@ impl Stage {
             claim: self.claim.clone(),
             attachments: Seen::Present(Vec::new()),
         }
+    }
+
+    /// What the serving host says of itself, which is asked in every look of the stage.
+    fn heard(&self) -> Option<Heard> {
+        let host = self.status.host.as_ref().filter(|_| self.status.transition.is_none())?;
+        let report = self.reports.get(&host.name)?.clone();
+        let report = GuestReport { seen: self.seen.clone(), ..report };
+        Some(Heard { host: host.name.clone(), at: self.now, report: Seen::Present(report) })
     }
 
     /// Plans and lets come true until nothing is wanted; then plans once more, which must want nothing.

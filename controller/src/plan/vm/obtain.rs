@@ -89,7 +89,7 @@ impl Planner<'_> {
             service_account: (!shape.service_account.is_empty()).then(|| shape.service_account.clone()),
             labels,
             metadata: BTreeMap::from([("enable-guest-attributes".to_owned(), "TRUE".to_owned())]),
-            settings: self.settings(GuestRole::Serve, &host.nonce),
+            settings: self.settings(host, GuestRole::Serve, &host.nonce),
             home: with_home.then(|| self.home_name()),
             min_cpu_platform: (!shape.min_cpu_platform.is_empty()).then(|| shape.min_cpu_platform.clone()),
             local_ssds: u32::try_from(shape.local_ssds).unwrap_or(0),

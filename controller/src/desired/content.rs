@@ -1,0 +1,67 @@
+//! What a host offers beside the home, and when it is idle: words of the spec that are no part of its shape, and are followed
+//! while it runs.
+
+use rehost_api::Notebook;
+use rehost_api::guest::{GuestBucket, GuestSource};
+use rehost_api::notebook::IdlePolicy;
+
+use super::words::ClassWord;
+use super::{Refusal, WishedContent, WishedIdle, resolve};
+
+/// The buckets and the repository.
+pub(super) fn wished(notebook: &Notebook) -> WishedContent {
+    let buckets = notebook.spec.buckets.iter().map(|bucket| GuestBucket {
+        path: bucket.path.clone(),
+        name: bucket.name.clone(),
+        prefix: bucket.prefix.clone(),
+        read_only: bucket.read_only,
+    });
+    let source = notebook.spec.source.as_ref().map(|source| GuestSource {
+        repository: source.repository.clone(),
+        path: source.path.clone().unwrap_or_else(|| repository_name(&source.repository)),
+        reference: source.reference.clone(),
+        // A Secret of the cluster is mounted by a pod; a VM cannot read it, which `not_acted_on_yet` says.
+        secret: source.credentials.as_ref().and_then(|credentials| credentials.secret_manager.clone()),
+    });
+    WishedContent { buckets: buckets.collect(), source }
+}
+
+/// The last word of a repository's address, as `git clone` takes it.
+fn repository_name(repository: &str) -> String {
+    let name = repository.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+    name.strip_suffix(".git").unwrap_or(name).to_owned()
+}
+
+/// After how long without use the notebook is stopped: its own word, else the class's.
+pub(super) fn idle(notebook: &Notebook, class: &ClassWord<'_>) -> Result<Option<WishedIdle>, Refusal> {
+    let given = class.spec.defaults.as_ref().and_then(|given| given.idle.as_ref()).and_then(after);
+    let own = notebook.spec.idle.as_ref().and_then(after);
+    let after_s = match (own, given) {
+        (Some(own), _) => resolve::seconds("spec.idle.after", own)?,
+        (None, Some(given)) => resolve::of_class(class, "defaults.idle.after", given)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(WishedIdle { after_s }))
+}
+
+fn after(policy: &IdlePolicy) -> Option<&rehost_api::duration::DurationText> {
+    policy.after.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repository_name;
+
+    #[test]
+    fn a_repository_is_called_as_git_would_call_its_folder() {
+        for (repository, name) in [
+            ("https://github.com/org/course.git", "course"),
+            ("https://github.com/org/course/", "course"),
+            ("git@github.com:org/course.git", "course"),
+            ("git@host:course", "course"),
+            ("ssh://git@host:2222/a/b", "b"),
+        ] {
+            assert_eq!(repository_name(repository), name, "{repository}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What serving hosts said of themselves when they were last asked. It is kept in this process alone: a status that held it would
+//! be written at rest.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use rehost_api::guest::GuestReport;
+use rehost_api::status::{HostKind, HostRecord, NotebookStatus};
+
+use super::Observer;
+use crate::desired::Subject;
+use crate::gce::Place;
+use crate::seen::Seen;
+
+/// What a host said, and when it was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// The host's name.
+    pub host: String,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// What it said.
+    pub report: Seen<GuestReport>,
+}
+
+/// The latest word of each notebook's host, by the notebook's uid, and since when this process has known of the notebook.
+#[derive(Debug, Default)]
+pub(super) struct Words(Mutex<BTreeMap<String, (Timestamp, Option<Heard>)>>);
+
+impl Words {
+    pub(super) fn of(&self, observer: &Observer, uid: &str, now: Timestamp) -> (Timestamp, Option<Heard>) {
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !words.contains_key(uid) {
+            words.retain(|other, _| observer.sources.caches.key_of(other).is_some());
+        }
+        words.entry(uid.to_owned()).or_insert((now, None)).clone()
+    }
+
+    fn remember(&self, uid: &str, heard: &Heard) {
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        words.entry(uid.to_owned()).or_insert((heard.at, None)).1 = Some(heard.clone());
+    }
+}
+
+impl Observer {
+    /// Asks the VM that serves at rest, and remembers what it said.
+    pub(super) async fn hear(&self, previous: &NotebookStatus, subject: &Subject, now: Timestamp) -> Option<Heard> {
+        let host = serving(previous)?;
+        let report = self.sources.gce.guest_report(&Place::new(&host.project, &host.zone), &host.name).await;
+        let heard = Heard { host: host.name.clone(), at: now, report };
+        self.words.remember(&subject.uid, &heard);
+        Some(heard)
+    }
+}
+
+fn serving(previous: &NotebookStatus) -> Option<&HostRecord> {
+    let host = previous.host.as_ref().filter(|_| previous.transition.is_none())?;
+    (host.kind == HostKind::Vm && host.serving_since.is_some()).then_some(host)
+}

@@ -1,0 +1,132 @@
+//! What only a serving host can say: whether somebody uses it, and how its buckets and its repository are. It is asked when the
+//! answer could matter, not on a grid, and nothing of it is remembered in status but what people read there.
+
+use jiff::{SignedDuration, Timestamp};
+use rehost_api::conditions::{self, ConditionType, Reason};
+use rehost_api::guest::{GuestActivity, GuestReport};
+use rehost_api::labels;
+use rehost_api::status::{HostKind, HostRecord, Step, StopReason, Stopped, TransitionKind};
+
+use super::Planner;
+use crate::desired::{Desired, WishedIdle};
+use crate::observe::Heard;
+use crate::seen::Seen;
+
+/// How soon a host is asked again whose buckets or repository are not as wished: soon at first, then ever less often.
+const UNSETTLED_S: [i64; 2] = [10, 300];
+/// How soon a host is asked again that does not say how it is used, in seconds.
+const BLIND_S: i64 = 60;
+/// Over how long a time the first questions of a new leader are spread at most, in seconds.
+const SPREAD_S_MAX: i64 = 1800;
+/// An answer is evidence for a stop only while it is this young, in seconds.
+const FRESH_S: i64 = 5;
+
+impl Planner<'_> {
+    /// Begins to stop a notebook that nobody uses. Only on an answer of this very look, of this very boot.
+    pub(super) fn begin_idle_stop(&mut self, desired: &Desired, host: &HostRecord) -> bool {
+        let (Some(idle), Some(heard)) = (&desired.idle, self.heard(host)) else { return false };
+        let fresh = self.observed.fresh && self.now.duration_since(heard.at).as_secs() <= FRESH_S;
+        let Some(since) = heard.report.present().and_then(|report| idle_since(report, host)) else { return false };
+        if !fresh || self.now < since + SignedDuration::from_secs(idle.after_s) {
+            return false;
+        }
+        self.memory.stopped = Some(Stopped { at: self.now, reason: StopReason::Idle, declared: false });
+        self.note(
+            false,
+            Reason::Idle,
+            format!(
+                "Nothing was going on since {}, so the notebook is stopped; the home is kept. Annotate it with rehost.dev/wake to start it.",
+                since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            ),
+        );
+        self.begin(TransitionKind::Stop, Step::Halt, None, 0);
+        true
+    }
+
+    /// Asks for evidence where it is time for it, and otherwise looks again when it will be.
+    pub(super) fn look_for_evidence(&mut self, desired: &Desired, host: &HostRecord) {
+        let content = &desired.content;
+        let matters = desired.idle.is_some() || content.source.is_some() || !content.buckets.is_empty();
+        if host.kind == HostKind::Pod || !matters {
+            return;
+        }
+        let due = match self.heard(host) {
+            Some(heard) => next_look(desired, host, heard),
+            None => self.first_look(desired, host),
+        };
+        match due {
+            Some(at) if at > self.now => self.look_again_at(at),
+            Some(_) if self.observed.fresh => self.look_again_in(super::bounds::POLL_SLOW_S),
+            Some(_) => self.wants_evidence = true,
+            None => {}
+        }
+    }
+
+    /// When a host is first asked. What people wait to read is asked for at once; whether it is used, each notebook at a time of its
+    /// own, so that a new leader does not ask all of them together.
+    fn first_look(&self, desired: &Desired, host: &HostRecord) -> Option<Timestamp> {
+        let previous = &self.observed.previous.conditions;
+        let content = &desired.content;
+        let unread = (content.source.is_some() && !conditions::holds(previous, ConditionType::Source))
+            || (!content.buckets.is_empty() && !conditions::holds(previous, ConditionType::Buckets));
+        if unread {
+            return Some(self.now);
+        }
+        let idle = desired.idle?;
+        let spread_s = idle.after_s.clamp(1, SPREAD_S_MAX);
+        let since = host.serving_since.map_or(self.observed.known_since, |since| since.max(self.observed.known_since));
+        let share = labels::content_id(&self.resolution.subject.uid).as_u128() % u128::try_from(spread_s).unwrap_or(1);
+        Some(since + SignedDuration::from_secs(i64::try_from(share).unwrap_or(0)))
+    }
+
+    /// What the host last said, where it is the host that we mean, in the boot that we mean.
+    fn heard(&self, host: &HostRecord) -> Option<&Heard> {
+        let heard = self.observed.heard.as_ref()?;
+        (heard.host == host.name && host.serving_since.is_some_and(|since| heard.at >= since)).then_some(heard)
+    }
+}
+
+/// When the next answer could say something new that matters.
+fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Option<Timestamp> {
+    let Seen::Present(report) = &heard.report else {
+        return Some(heard.at + SignedDuration::from_secs(BLIND_S));
+    };
+    let settled = (!is_settled(desired, report)).then(|| {
+        let served_s = heard.at.duration_since(host.serving_since.unwrap_or(heard.at)).as_secs();
+        heard.at + SignedDuration::from_secs((served_s / 2).clamp(UNSETTLED_S[0], UNSETTLED_S[1]))
+    });
+    let idle = desired.idle.map(|idle| next_idle_look(idle, host, heard, report));
+    settled.into_iter().chain(idle).min()
+}
+
+/// When the notebook could first be idle.
+fn next_idle_look(idle: WishedIdle, host: &HostRecord, heard: &Heard, report: &GuestReport) -> Timestamp {
+    let after = SignedDuration::from_secs(idle.after_s);
+    match (&report.seen.activity, idle_since(report, host)) {
+        (None, _) => heard.at + SignedDuration::from_secs(BLIND_S),
+        (Some(_), Some(since)) => since + after,
+        // Whatever works now is at work now: it cannot have been idle for so long any earlier.
+        (Some(_), None) => heard.at + after,
+    }
+}
+
+/// Since when nothing goes on, by the host's own evidence in this boot; none while anything does, or where it is not known.
+fn idle_since(report: &GuestReport, host: &HostRecord) -> Option<Timestamp> {
+    let of_this_boot = host.boot_id.as_ref() == Some(&report.boot_id) && report.nonce == host.nonce;
+    let activity = report.seen.activity.as_ref().filter(|_| of_this_boot)?;
+    let GuestActivity { last_activity, kernels: _, busy_kernels, connections: _, terminals: _, busy_terminals } =
+        activity;
+    // What happened before the host came to serve is no evidence against those who have just woken it.
+    let since = host.serving_since.map_or(*last_activity, |serving| serving.max(*last_activity));
+    (*busy_kernels == 0 && *busy_terminals == 0).then_some(since)
+}
+
+/// Whether buckets and repository are as wished, or will not come to be so by waiting.
+fn is_settled(desired: &Desired, report: &GuestReport) -> bool {
+    let content = &desired.content;
+    let mounted = |path: &String| report.seen.buckets.iter().any(|bucket| bucket.path == *path && bucket.mounted);
+    let buckets = content.buckets.iter().all(|bucket| mounted(&bucket.path));
+    let source = content.source.is_none()
+        || report.seen.source.as_ref().is_some_and(|source| source.revision.is_some() && source.failure.is_none());
+    buckets && source
+}

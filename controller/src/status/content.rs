@@ -1,0 +1,140 @@
+//! What people read of buckets, repository and use: the serving host's own word, as it was last heard. Until it is heard, what was
+//! said before stands.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use rehost_api::conditions::{self, ConditionStatus, ConditionType, Reason};
+use rehost_api::guest::GuestReport;
+use rehost_api::status::{HostKind, SourceState};
+
+use super::Word;
+use crate::desired::Desired;
+use crate::observe::Observed;
+use crate::plan::Plan;
+
+/// The conditions of what is declared, for a host that is a VM.
+pub(super) fn words(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec<(ConditionType, Word)> {
+    let on_a_vm = plan.memory.host.as_ref().is_some_and(|host| host.kind == HostKind::Vm);
+    if !on_a_vm {
+        return Vec::new();
+    }
+    let report = report(observed, plan);
+    let content = &desired.content;
+    let declared = [
+        (ConditionType::Source, content.source.is_some(), source_word as fn(&Desired, &GuestReport) -> Word),
+        (ConditionType::Buckets, !content.buckets.is_empty(), buckets_word),
+        (ConditionType::Activity, desired.idle.is_some(), activity_word),
+    ];
+    declared
+        .into_iter()
+        .filter(|(_, declared, _)| *declared)
+        .map(|(kind, _, word)| match report {
+            Some(report) => (kind, word(desired, report)),
+            None => (kind, unheard(observed, kind)),
+        })
+        .collect()
+}
+
+/// Why a notebook that serves is not as declared all the same.
+pub(super) fn lacking(desired: &Desired, observed: &Observed, plan: &Plan) -> Option<Word> {
+    let lacks = |(kind, word): (ConditionType, Word)| {
+        let of_content = matches!(kind, ConditionType::Source | ConditionType::Buckets);
+        // Somebody's own work in the tree is nothing to be put right.
+        (of_content && word.status == ConditionStatus::False && word.reason != Reason::DirtyTree).then_some(word)
+    };
+    words(desired, observed, plan).into_iter().find_map(lacks)
+}
+
+/// The checkout as it was last heard of.
+pub(super) fn source(desired: Option<&Desired>, observed: &Observed, plan: &Plan) -> Option<SourceState> {
+    desired.and_then(|desired| desired.content.source.as_ref())?;
+    let heard = report(observed, plan).and_then(|report| report.seen.source.as_ref());
+    match heard {
+        Some(seen) => seen
+            .revision
+            .as_ref()
+            .map(|revision| SourceState { revision: revision.clone(), dirty: seen.dirty.unwrap_or(false) }),
+        None => observed.previous.source.clone(),
+    }
+}
+
+/// The word of the host that the plan means, said since it serves.
+fn report<'a>(observed: &'a Observed, plan: &Plan) -> Option<&'a GuestReport> {
+    let host = plan.memory.host.as_ref()?;
+    let heard = observed.heard.as_ref().filter(|heard| heard.host == host.name)?;
+    let report = heard.report.present()?;
+    let of_now = host.serving_since.is_some_and(|since| heard.at >= since) && report.nonce == host.nonce;
+    of_now.then_some(report)
+}
+
+fn unheard(observed: &Observed, kind: ConditionType) -> Word {
+    match conditions::find(&observed.previous.conditions, kind).and_then(said) {
+        Some(word) => word,
+        None => Word::new(ConditionStatus::Unknown, Reason::HostUnknown, "The host has not said yet."),
+    }
+}
+
+/// What a condition said, word for word.
+fn said(condition: &Condition) -> Option<Word> {
+    let status = match condition.status.as_str() {
+        "True" => ConditionStatus::True,
+        "False" => ConditionStatus::False,
+        _ => ConditionStatus::Unknown,
+    };
+    Some(Word { status, reason: condition.reason.parse().ok()?, message: condition.message.clone() })
+}
+
+fn source_word(desired: &Desired, report: &GuestReport) -> Word {
+    let path = desired.content.source.as_ref().map(|source| source.path.clone()).unwrap_or_default();
+    let Some(seen) = &report.seen.source else {
+        return Word::new(ConditionStatus::Unknown, Reason::Syncing, format!("~/{path} is being checked out."));
+    };
+    match (&seen.failure, &seen.revision) {
+        (Some(failure), _) if failure == "Dirty" => {
+            Word::new(ConditionStatus::False, Reason::DirtyTree, &*seen.message)
+        }
+        (Some(failure), _) => {
+            Word::new(ConditionStatus::False, Reason::FetchFailed, format!("~/{path}: {failure}: {}", seen.message))
+        }
+        (None, Some(revision)) => {
+            Word::new(ConditionStatus::True, Reason::AsDeclared, format!("~/{path} is at {revision}."))
+        }
+        (None, None) => Word::new(ConditionStatus::Unknown, Reason::Syncing, format!("~/{path} is being checked out.")),
+    }
+}
+
+fn buckets_word(desired: &Desired, report: &GuestReport) -> Word {
+    let mut waits = Vec::new();
+    let mut fails = Vec::new();
+    for bucket in &desired.content.buckets {
+        let seen = report.seen.buckets.iter().find(|seen| seen.path == bucket.path);
+        match seen {
+            Some(seen) if seen.mounted => {}
+            Some(seen) if seen.reason.as_deref().is_some_and(|reason| reason != "Mounting") => {
+                let reason = seen.reason.as_deref().unwrap_or_default();
+                fails.push(format!("{} at ~/{}: {reason}: {}", bucket.name, bucket.path, seen.message));
+            }
+            Some(_) | None => waits.push(format!("~/{}", bucket.path)),
+        }
+    }
+    if !fails.is_empty() {
+        return Word::new(ConditionStatus::False, Reason::MountFailed, fails.join("; "));
+    }
+    if !waits.is_empty() {
+        let message = format!("Being mounted: {}.", waits.join(", "));
+        return Word::new(ConditionStatus::Unknown, Reason::Syncing, message);
+    }
+    let paths: Vec<String> = desired.content.buckets.iter().map(|bucket| format!("~/{}", bucket.path)).collect();
+    Word::new(ConditionStatus::True, Reason::AsDeclared, format!("Mounted: {}.", paths.join(", ")))
+}
+
+fn activity_word(_: &Desired, report: &GuestReport) -> Word {
+    match &report.seen.activity {
+        // Not who, when and how much: that changes by the second, and nothing is written at rest.
+        Some(_) => Word::new(ConditionStatus::True, Reason::AsDeclared, "The host says how it is used."),
+        None => Word::new(
+            ConditionStatus::Unknown,
+            Reason::ActivityUnknown,
+            "The host does not say how it is used; it is not stopped for that.",
+        ),
+    }
+}
