@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::cloud_events::Events;
+use crate::cloud_events::{Events, Uptake};
 use crate::gce::{ConnectError, Gce, install_crypto};
 use crate::http::{self, Service};
 use crate::lease::{self, Leadership};
@@ -111,6 +111,7 @@ fn wiring(
     metrics: &Metrics,
 ) -> Wiring {
     let (leadership, calls, looks, changes) = (leadership.clone(), metrics.clone(), metrics.clone(), metrics.clone());
+    let watches = metrics.clone();
     Wiring {
         cluster: settings.cluster.clone(),
         identity: settings.identity.clone(),
@@ -123,6 +124,7 @@ fn wiring(
         on_call: Arc::new(move |verb, result| calls.called(verb, result)),
         on_reconcile: Arc::new(move |outcome, seconds| looks.reconciled(look(outcome), seconds)),
         on_status: Arc::new(move |before, after| count_change(&changes, before, after)),
+        on_watch_failure: Arc::new(move |kind| watches.watch_failed(kind)),
     }
 }
 
@@ -164,13 +166,9 @@ fn service(
     current: &Current,
 ) -> Result<Service, SettingsError> {
     let (ready, hints) = (current.clone(), current.clone());
-    let events = settings.events_token()?.map(|token| {
-        Events::new(token, clock.clone(), metrics.clone(), move |_hint| {
-            if let Some(operator) = &*hints.get() {
-                operator.inventories.hint();
-            }
-        })
-    });
+    let events = settings
+        .events_token()?
+        .map(|token| Events::new(token, clock.clone(), metrics.clone(), move |_hint| hints.take_hint()));
     Ok(Service {
         live: Box::new(|| true),
         // A replica that waits for its turn is as ready as one can be.
@@ -204,6 +202,17 @@ struct Current(Arc<Mutex<Option<Operator>>>);
 impl Current {
     fn get(&self) -> MutexGuard<'_, Option<Operator>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the cloud soon, where this replica operates.
+    fn take_hint(&self) -> Uptake {
+        match &*self.get() {
+            Some(operator) => {
+                operator.inventories.hint();
+                Uptake::Taken
+            }
+            None => Uptake::NotOperating,
+        }
     }
 
     fn set(&self, operator: Option<Operator>) {
@@ -242,4 +251,14 @@ fn phases(operator: &Operator) -> BTreeMap<Phase, usize> {
         }
     }
     phases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_waits_for_its_turn_takes_no_hint() {
+        assert_eq!(Current::default().take_hint(), Uptake::NotOperating);
+    }
 }

@@ -15,7 +15,7 @@ use crate::gce::catalogue::Catalogue;
 use crate::gce::operations::Operations;
 use crate::observe::{Observer, Sources};
 use crate::reconcile::{Next, OnStatus, Reconciler};
-use crate::watch::caches::{Caches, run_watches};
+use crate::watch::caches::{Caches, OnWatchFailure, run_watches};
 use crate::watch::inventory::{Inventories, run_sweeps};
 use crate::watch::queue::{Key, Lane, Queue, QueueSettings, Ticket};
 
@@ -43,6 +43,8 @@ pub struct Wiring {
     pub on_reconcile: OnReconcile,
     /// Told of every status that was stored.
     pub on_status: OnStatus,
+    /// Told of every failure of a watch.
+    pub on_watch_failure: OnWatchFailure,
 }
 
 impl Wiring {
@@ -61,6 +63,7 @@ impl Wiring {
             on_call: Arc::new(|_, _| {}),
             on_reconcile: Arc::new(|_, _| {}),
             on_status: Arc::new(|_, _| {}),
+            on_watch_failure: Arc::new(|_| {}),
         }
     }
 }
@@ -87,6 +90,7 @@ pub struct Operator {
     cluster: String,
     sweep_interval_s: u64,
     on_reconcile: OnReconcile,
+    on_watch_failure: OnWatchFailure,
 }
 
 impl Operator {
@@ -105,6 +109,7 @@ impl Operator {
             on_call,
             on_reconcile,
             on_status,
+            on_watch_failure,
         } = wiring;
         let caches = Arc::new(Caches::new());
         let queue = Arc::new(Queue::new(clock.clone(), QueueSettings { concurrency, ..QueueSettings::default() }));
@@ -149,6 +154,7 @@ impl Operator {
             cluster,
             sweep_interval_s,
             on_reconcile,
+            on_watch_failure,
         }
     }
 
@@ -160,7 +166,13 @@ impl Operator {
             }
         };
         futures::join!(
-            run_watches(self.client.clone(), self.caches.clone(), self.queue.clone(), self.clock.clone()),
+            run_watches(
+                self.client.clone(),
+                self.caches.clone(),
+                self.queue.clone(),
+                self.clock.clone(),
+                self.on_watch_failure.clone(),
+            ),
             run_sweeps(
                 self.gce.clone(),
                 self.inventories.clone(),

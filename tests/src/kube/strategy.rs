@@ -17,6 +17,10 @@ use super::validate::{changeable_meta, custom, meta_update, name_rule, object_me
 pub fn prepare_create(kind: &Kind, object: &mut Value, now: &str) {
     if kind.custom && kind.has_status {
         remove(object, "status");
+        // What is read back from storage has the schema's defaults again.
+        if let Some(default) = kind.schema.field("status").and_then(|status| status.shape().default.clone()) {
+            object["status"] = default;
+        }
     }
     if kind.generation {
         object["metadata"]["generation"] = json!(1);

@@ -54,7 +54,7 @@ pub use chronicle::Weight;
 pub use conditions::*;
 pub use line::{Cut, CutPlace};
 pub use shared::{CLUSTER, CONTROLLER, KUBELET, PERSON};
-pub use story::{Act, Chapter, Failed, tell};
+pub use story::{Act, Chapter, Condition, Failed, View, tell};
 
 /// The one project of a run.
 pub const PROJECT: &str = "demo-project";
@@ -343,6 +343,7 @@ fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
         may_act: Arc::new(|| true),
         on_call: Arc::new(|_, _| {}),
         on_status: Arc::new(|_, _| {}),
+        on_watch_failure: Arc::new(|_| {}),
         on_reconcile: Arc::new(move |_, _| looked.looked()),
     });
     incarnation.line = Some(line);

@@ -121,10 +121,10 @@ const WRITTEN: [(&str, &str); 5] = [
     ("PersistentVolumeClaim", "persistentvolumeclaims"),
 ];
 
-fn owners(server: &ApiServer) -> BTreeMap<(String, String, String), Option<String>> {
+fn owners(all: &impl Fn(&str) -> Vec<Value>) -> BTreeMap<(String, String, String), Option<String>> {
     let mut owners = BTreeMap::new();
     for (kind, plural) in WRITTEN {
-        for object in server.all(kind) {
+        for object in all(kind) {
             let metadata = &object["metadata"];
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let uid = metadata["labels"][labels::UID].as_str().map(str::to_owned);
@@ -137,15 +137,20 @@ fn owners(server: &ApiServer) -> BTreeMap<(String, String, String), Option<Strin
 impl ClusterScene {
     /// Reads everything, past hooks and trace.
     pub fn of(server: &ApiServer) -> Self {
+        Self::read(server.version(), |kind| server.all(kind))
+    }
+
+    /// What `all` says of each kind.
+    pub fn read(version: u64, all: impl Fn(&str) -> Vec<Value>) -> Self {
         Self {
-            version: server.version(),
-            notebooks: server.all("Notebook").iter().filter_map(NotebookScene::of).collect(),
-            pods: decoded(server, "Pod", |pod: &PodSeen| !pod.notebook_uid.is_empty()),
-            slices: decoded(server, "EndpointSlice", |slice: &SliceSeen| !slice.notebook_uid.is_empty()),
-            volumes: decoded(server, "PersistentVolume", |_: &VolumeSeen| true),
-            claims: decoded(server, "PersistentVolumeClaim", |claim: &ClaimSeen| !claim.notebook_uid.is_empty()),
-            attachments: decoded(server, "VolumeAttachment", |_: &AttachmentSeen| true),
-            owners: owners(server),
+            version,
+            notebooks: all("Notebook").iter().filter_map(NotebookScene::of).collect(),
+            pods: decoded(all("Pod"), |pod: &PodSeen| !pod.notebook_uid.is_empty()),
+            slices: decoded(all("EndpointSlice"), |slice: &SliceSeen| !slice.notebook_uid.is_empty()),
+            volumes: decoded(all("PersistentVolume"), |_: &VolumeSeen| true),
+            claims: decoded(all("PersistentVolumeClaim"), |claim: &ClaimSeen| !claim.notebook_uid.is_empty()),
+            attachments: decoded(all("VolumeAttachment"), |_: &AttachmentSeen| true),
+            owners: owners(&all),
         }
     }
 
@@ -160,8 +165,7 @@ impl ClusterScene {
     }
 }
 
-fn decoded<T: DeserializeOwned>(server: &ApiServer, kind: &str, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-    let objects = server.all(kind);
+fn decoded<T: DeserializeOwned>(objects: Vec<Value>, wanted: impl Fn(&T) -> bool) -> Vec<T> {
     objects.into_iter().filter_map(|object| serde_json::from_value(object).ok()).filter(wanted).collect()
 }
 

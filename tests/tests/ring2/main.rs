@@ -3,6 +3,7 @@
 
 mod crashes;
 mod determinism;
+mod ownership;
 mod planted;
 
 use rehost_tests::sim::{Extent, Plan, Rates, Settings};
