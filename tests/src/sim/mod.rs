@@ -49,14 +49,14 @@ use crate::world::{Request, Response, World, WorldSettings};
 use incarnation::Incarnation;
 use shared::{Shared, lock};
 
-pub use campaign::{Plan, Result as CampaignResult, campaign, cuts_again, cuts_at};
+pub use campaign::{Length, Plan, Tally, campaign, cuts_again, cuts_at};
 pub use chance::Rates;
 pub use chapters::{Extent, NAME, chapters, manifest};
 pub use chronicle::Weight;
 pub use conditions::*;
 pub use line::{Cut, CutPlace};
 pub use shared::{CLUSTER, CONTROLLER, KUBELET, PERSON};
-pub use story::{Act, Chapter, Failed, tell};
+pub use story::{Act, Chapter, Failed, tell, tell_recovery};
 
 /// The one project of a run.
 pub const PROJECT: &str = "demo-project";
