@@ -11,7 +11,7 @@ use http::Request;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use regex::Regex;
 use rehost_api::labels;
-use rehost_tests::sim::scene::{ClusterScene, Scene};
+use rehost_tests::sim::scene::{CloudScene, ClusterScene, Scene, Source};
 use rehost_tests::sim::{Act, Chapter, Extent, NAME, Settings, View, chapters, simulate, tell};
 use rehost_tests::stand::{CLUSTER, ZONE};
 use rehost_tests::world::exchange::{Exchange, Observer};
@@ -119,9 +119,26 @@ async fn comes_about(ring: &Ring, chapter: &Chapter) {
     }
 }
 
+/// What a real API server listed of each kind.
+struct Listed(BTreeMap<&'static str, Vec<Arc<Value>>>);
+
+impl Source for Listed {
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn version_of(&self, _kind: &str) -> u64 {
+        1
+    }
+
+    fn stored(&self, kind: &str) -> Vec<Arc<Value>> {
+        self.0.get(kind).cloned().unwrap_or_default()
+    }
+}
+
 /// The cluster as a real API server has it, and the cloud, as ring 2's conditions look at them.
 async fn scene(ring: &Ring) -> Scene {
-    let mut objects = BTreeMap::new();
+    let mut objects: BTreeMap<&'static str, Vec<Arc<Value>>> = BTreeMap::new();
     for (kind, path) in [
         ("Notebook", "/apis/rehost.dev/v1alpha1/notebooks"),
         ("Pod", "/api/v1/pods"),
@@ -133,11 +150,15 @@ async fn scene(ring: &Ring) -> Scene {
     ] {
         let request = Request::get(path).body(Vec::new()).expect("a request");
         let list: Value = ring.client.request(request).await.expect("a list");
-        objects.insert(kind, list["items"].as_array().cloned().unwrap_or_default());
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        objects.insert(kind, items.into_iter().map(Arc::new).collect());
     }
-    let cluster = Arc::new(ClusterScene::read(0, |kind| objects.get(kind).cloned().unwrap_or_default()));
+    let cluster = Arc::new(ClusterScene::default().next(&Listed(objects)));
     let label = labels::gce_label_value(CLUSTER);
-    ring.stand.cloud.world.with(|world, now| Scene::of(now, &label, world, cluster))
+    ring.stand.cloud.world.with(|world, now| {
+        let cloud = Arc::new(CloudScene::of(world));
+        Scene::of(now, &label, world, cluster, cloud)
+    })
 }
 
 /// What the controller asked of a cloud, without what is different in every telling.
