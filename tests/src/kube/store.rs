@@ -102,7 +102,8 @@ impl Store {
 
     /// Objects whose first update is written even if it changes nothing.
     ///
-    /// The real server stores a new claim in another form than an updated one, so that their bytes differ.
+    /// The real server stores a new claim in another form than an updated one, and a new custom object without the default of
+    /// its status, so that their bytes differ.
     pub fn mark_fresh(&mut self, kind: usize, key: Key) {
         self.fresh.insert((kind, key));
     }
