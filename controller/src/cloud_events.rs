@@ -95,16 +95,26 @@ pub struct Events {
     metrics: Metrics,
     /// When the last events were read, at most [`EVENTS_MAX`] of them.
     recent: Mutex<VecDeque<Duration>>,
-    on_hint: Box<dyn Fn(Hint) + Send + Sync>,
+    on_hint: Box<dyn Fn(Hint) -> Uptake + Send + Sync>,
+}
+
+/// What became of a hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uptake {
+    /// It is looked there soon.
+    Taken,
+    /// This replica does not operate, and cannot tell the one that does: the sender is to try again, and may meet that one.
+    NotOperating,
 }
 
 impl Events {
-    /// Takes in what comes with `token`, and calls `on_hint` with each hint in it. The callback must not block.
+    /// Takes in what comes with `token`, and calls `on_hint` with each hint in it. The callback must not block; it says whether
+    /// anybody here looks.
     pub fn new(
         token: Token,
         clock: SharedClock,
         metrics: Metrics,
-        on_hint: impl Fn(Hint) + Send + Sync + 'static,
+        on_hint: impl Fn(Hint) -> Uptake + Send + Sync + 'static,
     ) -> Self {
         Self { token, clock, metrics, recent: Mutex::default(), on_hint: Box::new(on_hint) }
     }
@@ -133,20 +143,22 @@ impl Events {
         Ok(())
     }
 
-    /// Reads a request that was admitted. The answer is `204` whatever it is: a sender that heard of an error would send
-    /// the same again.
+    /// Reads a request that was admitted. The answer is `204` whatever the request says: a sender that heard of an error would
+    /// send the same again. That is wanted only where nobody here looks: then it is `503`.
     pub fn read(&self, headers: &HeaderMap, body: &[u8]) -> StatusCode {
-        match decode::hints(headers, body) {
+        let (fate, answer) = match decode::hints(headers, body) {
+            Ok(hints) if hints.is_empty() => ("irrelevant", StatusCode::NO_CONTENT),
             Ok(hints) => {
-                self.metrics.hinted(if hints.is_empty() { "irrelevant" } else { "taken" });
-                hints.into_iter().for_each(&self.on_hint);
+                let taken = hints.into_iter().all(|hint| (self.on_hint)(hint) == Uptake::Taken);
+                if taken { ("taken", StatusCode::NO_CONTENT) } else { ("sent_back", StatusCode::SERVICE_UNAVAILABLE) }
             }
             Err(error) => {
-                self.metrics.hinted("unreadable");
                 debug!(%error, "an event that cannot be read");
+                ("unreadable", StatusCode::NO_CONTENT)
             }
-        }
-        StatusCode::NO_CONTENT
+        };
+        self.metrics.hinted(fate);
+        answer
     }
 
     fn is_allowed(&self, headers: &HeaderMap, query: Option<&str>) -> bool {

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::cloud_events::{Hint, Token};
+    use crate::cloud_events::{Hint, Token, Uptake};
 
     const TOKEN: &str = "s3cret-s3cret-s3cret";
     const EVENT: &str = r#"{"protoPayload": {"serviceName": "compute.googleapis.com",
@@ -153,8 +153,12 @@ mod tests {
         let metrics = Metrics::new();
         let (told, seen) = (ready.clone(), hints.clone());
         let token = Token::new(TOKEN).unwrap();
-        let events = with_events
-            .then(|| Events::new(token, clock.clone(), metrics.clone(), move |hint| seen.lock().unwrap().push(hint)));
+        let events = with_events.then(|| {
+            Events::new(token, clock.clone(), metrics.clone(), move |hint| {
+                seen.lock().unwrap().push(hint);
+                Uptake::Taken
+            })
+        });
         let service = Service {
             live: Box::new(|| true),
             ready: Box::new(move || told.load(Ordering::Relaxed)),

@@ -154,7 +154,7 @@ impl Metrics {
         self.stockouts.get_or_create(&[("zone", zone.to_owned()), ("machine_type", machine_type.to_owned())]).inc();
     }
 
-    /// A watch of these objects broke, or gave what could not be read.
+    /// A watch of these objects broke.
     pub fn watch_failed(&self, kind: &'static str) {
         self.watch_errors.get_or_create(&[("kind", kind)]).inc();
     }

@@ -22,6 +22,7 @@ mod in_place;
 mod lifecycle;
 mod live;
 mod memory;
+mod ownership;
 mod pod;
 mod rebuild;
 mod situation;
@@ -169,7 +170,10 @@ impl<'a> Planner<'a> {
         self.situation = Situation::AsDeclared;
         self.wake_at = None;
         match &self.resolution.wish {
-            Ok(desired) => self.next(desired),
+            Ok(desired) => match self.place_taken() {
+                Some(refusal) => self.refused(&refusal),
+                None => self.next(desired),
+            },
             Err(refusal) => self.refused(refusal),
         }
     }

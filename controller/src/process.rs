@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::access::AccessKeys;
 use crate::clock::{SharedClock, SystemClock};
-use crate::cloud_events::Events;
+use crate::cloud_events::{Events, Uptake};
 use crate::gce::{ConnectError, Gce, install_crypto};
 use crate::http::{self, Service};
 use crate::lease::{self, Leadership};
@@ -109,6 +109,7 @@ async fn lead(settings: &Settings, outside: Outside, leadership: Leadership, met
 fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metrics: &Metrics) -> Wiring {
     let Outside { client, gce, clock, access } = outside.clone();
     let (leadership, calls, looks, changes) = (leadership.clone(), metrics.clone(), metrics.clone(), metrics.clone());
+    let watches = metrics.clone();
     Wiring {
         cluster: settings.cluster.clone(),
         identity: settings.identity.clone(),
@@ -122,6 +123,7 @@ fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metri
         on_call: Arc::new(move |verb, result| calls.called(verb, result)),
         on_reconcile: Arc::new(move |outcome, seconds| looks.reconciled(look(outcome), seconds)),
         on_status: Arc::new(move |before, after| count_change(&changes, before, after)),
+        on_watch_failure: Arc::new(move |kind| watches.watch_failed(kind)),
     }
 }
 
@@ -163,13 +165,9 @@ fn service(
     current: &Current,
 ) -> Result<Service, SettingsError> {
     let (ready, hints) = (current.clone(), current.clone());
-    let events = settings.events_token()?.map(|token| {
-        Events::new(token, clock.clone(), metrics.clone(), move |_hint| {
-            if let Some(operator) = &*hints.get() {
-                operator.inventories.hint();
-            }
-        })
-    });
+    let events = settings
+        .events_token()?
+        .map(|token| Events::new(token, clock.clone(), metrics.clone(), move |_hint| hints.take_hint()));
     Ok(Service {
         live: Box::new(|| true),
         // A replica that waits for its turn is as ready as one can be.
@@ -203,6 +201,17 @@ struct Current(Arc<Mutex<Option<Operator>>>);
 impl Current {
     fn get(&self) -> MutexGuard<'_, Option<Operator>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the cloud soon, where this replica operates.
+    fn take_hint(&self) -> Uptake {
+        match &*self.get() {
+            Some(operator) => {
+                operator.inventories.hint();
+                Uptake::Taken
+            }
+            None => Uptake::NotOperating,
+        }
     }
 
     fn set(&self, operator: Option<Operator>) {
@@ -241,4 +250,14 @@ fn phases(operator: &Operator) -> BTreeMap<Phase, usize> {
         }
     }
     phases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_waits_for_its_turn_takes_no_hint() {
+        assert_eq!(Current::default().take_hint(), Uptake::NotOperating);
+    }
 }

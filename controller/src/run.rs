@@ -16,7 +16,7 @@ use crate::gce::catalogue::Catalogue;
 use crate::gce::operations::Operations;
 use crate::observe::{Observer, Sources};
 use crate::reconcile::{Next, OnStatus, Reconciler};
-use crate::watch::caches::{Caches, run_watches};
+use crate::watch::caches::{Caches, OnWatchFailure, run_watches};
 use crate::watch::inventory::{Inventories, run_sweeps};
 use crate::watch::queue::{Key, Lane, Queue, QueueSettings, Ticket};
 
@@ -46,6 +46,8 @@ pub struct Wiring {
     pub access: AccessKeys,
     /// Told of every status that was stored.
     pub on_status: OnStatus,
+    /// Told of every failure of a watch.
+    pub on_watch_failure: OnWatchFailure,
 }
 
 impl Wiring {
@@ -65,6 +67,7 @@ impl Wiring {
             on_reconcile: Arc::new(|_, _| {}),
             access: AccessKeys::default(),
             on_status: Arc::new(|_, _| {}),
+            on_watch_failure: Arc::new(|_| {}),
         }
     }
 }
@@ -91,6 +94,7 @@ pub struct Operator {
     cluster: String,
     sweep_interval_s: u64,
     on_reconcile: OnReconcile,
+    on_watch_failure: OnWatchFailure,
 }
 
 impl Operator {
@@ -110,6 +114,7 @@ impl Operator {
             on_reconcile,
             access,
             on_status,
+            on_watch_failure,
         } = wiring;
         let caches = Arc::new(Caches::new());
         let queue = Arc::new(Queue::new(clock.clone(), QueueSettings { concurrency, ..QueueSettings::default() }));
@@ -155,6 +160,7 @@ impl Operator {
             cluster,
             sweep_interval_s,
             on_reconcile,
+            on_watch_failure,
         }
     }
 
@@ -166,7 +172,13 @@ impl Operator {
             }
         };
         futures::join!(
-            run_watches(self.client.clone(), self.caches.clone(), self.queue.clone(), self.clock.clone()),
+            run_watches(
+                self.client.clone(),
+                self.caches.clone(),
+                self.queue.clone(),
+                self.clock.clone(),
+                self.on_watch_failure.clone(),
+            ),
             run_sweeps(
                 self.gce.clone(),
                 self.inventories.clone(),

@@ -53,8 +53,8 @@ pub struct StandSettings {
     pub world_log: Option<PathBuf>,
     /// Seconds of the controller's clock between two sweeps.
     pub sweep_interval_s: u64,
-    /// Whether the chart's admission policy is installed; without it, what a class forbids is the controller's to refuse.
-    pub admission_policy: bool,
+    /// How the chart is installed.
+    pub install: Install,
     /// Told what is being brought up.
     pub progress: Progress,
 }
@@ -66,10 +66,19 @@ impl Default for StandSettings {
             seed: 1,
             world_log: None,
             sweep_interval_s: 15,
-            admission_policy: true,
+            install: Install::Chart,
             progress: Arc::new(|_| {}),
         }
     }
+}
+
+/// How the chart is installed. Nobody runs its Deployment in any case: the controller is a part of this process.
+#[derive(Clone, Debug)]
+pub enum Install {
+    /// With the settings of this installation.
+    Chart,
+    /// By what a person types, in the root of the tree.
+    Typed(String),
 }
 
 /// Why there is no installation.
@@ -171,7 +180,7 @@ impl Stand {
         rehost::gce::install_crypto();
         let say = settings.progress.clone();
         say("etcd and kube-apiserver");
-        let plane = ControlPlane::start(Settings::default()).await?;
+        let plane = ControlPlane::start(as_strict_clusters_are()).await?;
         say("the simulated Compute Engine");
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -188,7 +197,7 @@ impl Stand {
             }
         });
         say("the chart, with the real Helm");
-        cluster::install_chart(&plane, &cloud, settings.admission_policy).await?;
+        cluster::install_chart(&plane, &cloud, &settings.install).await?;
         say("the cluster's nodes");
         let cluster = cluster::start(&plane, &cloud, clock.clone()).await?;
         say("the controller");
@@ -234,6 +243,12 @@ impl Stand {
     pub fn crash_controller(&mut self) {
         self.controller = None;
     }
+}
+
+/// Some clusters check who may make an object another one's (those of `OpenShift` do): the chart's rights must do there too.
+fn as_strict_clusters_are() -> Settings {
+    let arguments = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
+    Settings { arguments, ..Settings::default() }
 }
 
 impl Drop for Stand {

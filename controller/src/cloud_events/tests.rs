@@ -250,12 +250,19 @@ fn what_cannot_be_read_is_said_not_to_be() {
 }
 
 fn events() -> (Events, Arc<Mutex<Vec<Hint>>>, Metrics) {
+    events_of(Uptake::Taken)
+}
+
+fn events_of(uptake: Uptake) -> (Events, Arc<Mutex<Vec<Hint>>>, Metrics) {
     let seen = Arc::<Mutex<Vec<Hint>>>::default();
     let metrics = Metrics::new();
     let hints = seen.clone();
     let clock = Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH));
     let token = Token::new(TOKEN).unwrap();
-    let events = Events::new(token, clock, metrics.clone(), move |hint| hints.lock().unwrap().push(hint));
+    let events = Events::new(token, clock, metrics.clone(), move |hint| {
+        hints.lock().unwrap().push(hint);
+        uptake
+    });
     (events, seen, metrics)
 }
 
@@ -340,6 +347,16 @@ async fn what_cannot_be_read_is_not_sent_again() {
     assert!(seen.lock().unwrap().is_empty());
     let page = metrics.encode();
     assert!(page.contains(r#"{result="unreadable"} 1"#) && page.contains(r#"{result="irrelevant"} 1"#), "{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_does_not_operate_sends_events_back() {
+    let (events, _seen, metrics) = events_of(Uptake::NotOperating);
+    let headers = bearer(&format!("Bearer {TOKEN}"));
+    let body = entry("v1.compute.instances.stop", INSTANCE).to_string();
+    assert_eq!(events.receive(&headers, None, body.as_bytes()), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(events.receive(&headers, None, b"{"), StatusCode::NO_CONTENT, "no other replica could read it either");
+    assert!(metrics.encode().contains(r#"rehost_hints_total{result="sent_back"} 1"#));
 }
 
 #[test]

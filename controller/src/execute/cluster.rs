@@ -56,8 +56,7 @@ pub async fn apply(
         }
         KubeChange::DeletePod { name, uid } => {
             let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-            let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
-            ("deleting the pod", deleted(&api, name, Some(preconditions)).await)
+            ("deleting the pod", deleted(&api, name, uid).await)
         }
         KubeChange::ResizePod { name, cpu_milli, memory_bytes } => {
             let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -67,24 +66,26 @@ pub async fn apply(
         }
         KubeChange::ApplyVolume(plan) => {
             let api: Api<PersistentVolume> = Api::all(client.clone());
-            ("applying the PersistentVolume", applied(&api, &plan.name, &manifest::volume(subject, plan)).await)
+            (
+                "applying the PersistentVolume",
+                applied_if_ours(&api, subject, &plan.name, &manifest::volume(subject, plan)).await,
+            )
         }
-        KubeChange::RetainVolume { name } => {
+        KubeChange::RetainVolume { name, uid } => {
             let api: Api<PersistentVolume> = Api::all(client.clone());
-            let patch = Patch::Merge(json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}}));
-            ("retaining the PersistentVolume", api.patch(name, &PatchParams::default(), &patch).await.map(|_| ()))
+            ("retaining the PersistentVolume", retained(&api, name, uid).await)
         }
-        KubeChange::DeleteVolume { name } => {
+        KubeChange::DeleteVolume { name, uid } => {
             let api: Api<PersistentVolume> = Api::all(client.clone());
-            ("deleting the PersistentVolume", deleted(&api, name, None).await)
+            ("deleting the PersistentVolume", deleted(&api, name, uid).await)
         }
         KubeChange::ApplyClaim(plan) => {
             let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-            ("applying the claim", applied(&api, &plan.name, &manifest::claim(subject, plan)).await)
+            ("applying the claim", applied_if_ours(&api, subject, &plan.name, &manifest::claim(subject, plan)).await)
         }
-        KubeChange::DeleteClaim { name } => {
+        KubeChange::DeleteClaim { name, uid } => {
             let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-            ("deleting the claim", deleted(&api, name, None).await)
+            ("deleting the claim", deleted(&api, name, uid).await)
         }
     };
     result.map_err(|source| Refused { what: what.to_owned(), source })
@@ -95,14 +96,8 @@ fn ours() -> PatchParams {
     PatchParams::apply(labels::FIELD_MANAGER).force()
 }
 
-async fn applied<K>(api: &Api<K>, name: &str, manifest: &Value) -> kube::Result<()>
-where
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    api.patch(name, &ours(), &Patch::Apply(manifest)).await.map(|_| ())
-}
-
-/// As [`applied`], for a name that people could have given to something of their own: that is never taken over.
+/// Applies what is ours. An object of that name that is somebody else's is never taken over: the planner has seen it, or sees it
+/// next time.
 async fn applied_if_ours<K>(api: &Api<K>, subject: &Subject, name: &str, manifest: &Value) -> kube::Result<()>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
@@ -116,7 +111,7 @@ where
             ))));
         }
     }
-    applied(api, name, manifest).await
+    api.patch(name, &ours(), &Patch::Apply(manifest)).await.map(|_| ())
 }
 
 async fn created<K>(api: &Api<K>, manifest: Value) -> kube::Result<()>
@@ -131,11 +126,22 @@ where
     }
 }
 
-async fn deleted<K>(api: &Api<K>, name: &str, preconditions: Option<Preconditions>) -> kube::Result<()>
+/// The very volume that was seen outlives its claim.
+async fn retained(api: &Api<PersistentVolume>, name: &str, uid: &str) -> kube::Result<()> {
+    let patch = json!({"metadata": {"uid": uid}, "spec": {"persistentVolumeReclaimPolicy": "Retain"}});
+    match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        // Gone, or another volume of that name is there now.
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+async fn deleted<K>(api: &Api<K>, name: &str, uid: &str) -> kube::Result<()>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    let params = DeleteParams { preconditions, ..DeleteParams::default() };
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match api.delete(name, &params).await {
         // Gone already, or another object of that name is there now: either way the one that was meant is gone.
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
@@ -178,3 +184,6 @@ pub(super) async fn event(client: &Client, subject: &Subject, note: &Note, ident
         tracing::debug!(%error, "an event could not be written");
     }
 }
+
+#[cfg(test)]
+mod tests;

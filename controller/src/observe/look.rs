@@ -1,16 +1,19 @@
 //! Looking: from caches, or afresh.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use rehost_api::Notebook;
 use rehost_api::guest::GuestReport;
 use rehost_api::labels;
 use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::Observed;
@@ -119,15 +122,18 @@ impl Observer {
             return observed;
         }
         let places = places(&previous, subject, project, inventory.as_deref());
-        let (heard, instances, home, pods, (claim, volume)) = futures::join!(
+        let exposed = self.sources.caches.objects_of(&subject.uid);
+        let (heard, instances, home, pods, (claim, volume), service, slice) = futures::join!(
             self.hear(&previous, subject, now),
             self.instances(&places),
             self.home(&previous),
             self.pods(subject),
             self.claim_and_volume(&previous, subject),
+            self.exposing(exposed.service, subject),
+            self.exposing(exposed.slice, subject),
         );
         let reports = self.reports(previous.transition.as_ref(), &instances).await;
-        let owned = self.sources.caches.objects_of(&subject.uid);
+        let attachments = self.sources.caches.objects_of(&subject.uid).attachments;
         Observed {
             fresh: true,
             guest_only: false,
@@ -140,11 +146,11 @@ impl Observer {
             own_disks: inventory.as_ref().map(|it| it.disks_of(&subject.uid).to_vec()).unwrap_or_default(),
             kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
             pods,
-            service: owned.service,
-            slice: owned.slice,
+            service,
+            slice,
             volume,
             claim,
-            attachments: owned.attachments,
+            attachments,
             previous,
         }
     }
@@ -191,8 +197,8 @@ impl Observer {
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
-            service: owned.service,
-            slice: owned.slice,
+            service: unless_absent(owned.service, unread),
+            slice: unless_absent(owned.slice, unread),
             volume: owned.volume,
             claim: owned.claim,
             attachments: owned.attachments,
@@ -237,6 +243,19 @@ impl Observer {
         }
     }
 
+    /// The Service or the slice as the cache has it. The cache holds the notebook's own alone: where it has none, somebody else's
+    /// may stand there.
+    async fn exposing<K>(&self, cached: Seen<K>, subject: &Subject) -> Seen<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        if !cached.is_absent() {
+            return cached;
+        }
+        let api: Api<K> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
+        seen(api.get_opt(&labels::service_name(&subject.name)).await)
+    }
+
     async fn claim_and_volume(
         &self,
         previous: &NotebookStatus,
@@ -268,6 +287,11 @@ fn is_news(report: &GuestReport, host: &HostRecord, transition: &Transition) -> 
 
 fn has_ended_badly(operations: &BTreeMap<Uuid, OperationState>) -> bool {
     operations.values().any(|operation| matches!(operation, OperationState::Failed(..)))
+}
+
+/// What is not in the cache may be somebody else's, which only a read can tell.
+fn unless_absent<T>(cached: Seen<T>, why: impl FnOnce() -> String) -> Seen<T> {
+    if cached.is_absent() { Seen::Unknown(why()) } else { cached }
 }
 
 fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {

@@ -81,11 +81,15 @@ pub enum KubeChange {
     RetainVolume {
         /// Its name.
         name: String,
+        /// The uid that it must have.
+        uid: String,
     },
     /// A PersistentVolume.
     DeleteVolume {
         /// Its name.
         name: String,
+        /// The uid that it must have.
+        uid: String,
     },
     /// The claim on the home.
     ApplyClaim(ClaimPlan),
@@ -93,6 +97,8 @@ pub enum KubeChange {
     DeleteClaim {
         /// Its name.
         name: String,
+        /// The uid that it must have.
+        uid: String,
     },
 }
 

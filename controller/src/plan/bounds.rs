@@ -21,6 +21,8 @@ pub(super) const POLL_URGENT_S: f64 = 0.5;
 pub(super) const POLL_S: f64 = 2.0;
 /// How often something is looked at that usually wakes us by itself.
 pub(super) const POLL_SLOW_S: f64 = 10.0;
+/// How often is looked whether an object that is not ours has made room: a person has to act first.
+pub(super) const NOT_OURS_S: f64 = 30.0;
 /// The pause before the first new attempt; it doubles with each.
 const BACKOFF_FIRST_S: i64 = 2;
 /// The longest pause between attempts of one step.

@@ -118,7 +118,7 @@ impl Planner<'_> {
 
     fn home_disposed(&mut self) -> Progress {
         let Some(home) = self.memory.home.clone() else { return Progress::Done };
-        if !self.claim_and_volume_deleted(&home.disk) {
+        if !self.claim_and_volume_deleted() {
             return Progress::Busy;
         }
         if home.claim {
@@ -158,21 +158,23 @@ impl Planner<'_> {
     }
 
     /// The claim, then the volume: ordered in the cluster, whose own protection ends them once nothing uses them.
-    fn claim_and_volume_deleted(&mut self, name: &str) -> bool {
-        match &self.observed.claim {
+    fn claim_and_volume_deleted(&mut self) -> bool {
+        match self.our_claim() {
             Seen::Unknown(_) => return false,
             Seen::Present(claim) if !claim.deleting => {
-                self.actions.push(Action::Kube(KubeChange::DeleteClaim { name: name.to_owned() }));
+                let (name, uid) = (claim.name.clone(), claim.metadata.uid.clone().unwrap_or_default());
+                self.actions.push(Action::Kube(KubeChange::DeleteClaim { name, uid }));
                 self.look_again_in(super::bounds::POLL_S);
                 return false;
             }
             Seen::Present(_) | Seen::Absent => {}
         }
         let dynamic = self.memory.home.as_ref().is_some_and(|home| home.claim);
-        match &self.observed.volume {
+        match self.our_volume() {
             Seen::Unknown(_) => false,
             Seen::Present(volume) if !volume.deleting && !dynamic => {
-                self.actions.push(Action::Kube(KubeChange::DeleteVolume { name: name.to_owned() }));
+                let (name, uid) = (volume.name.clone(), volume.metadata.uid.clone().unwrap_or_default());
+                self.actions.push(Action::Kube(KubeChange::DeleteVolume { name, uid }));
                 self.look_again_in(super::bounds::POLL_S);
                 false
             }

@@ -21,6 +21,7 @@ impl Planner<'_> {
         let as_planned = match &self.observed.service {
             Seen::Unknown(_) => true,
             Seen::Absent => false,
+            Seen::Present(seen) if !self.is_our_object(&seen.notebook_uid) => true,
             Seen::Present(seen) => {
                 !seen.has_selector
                     && seen.ports.iter().any(|(_, port, _)| *port == JUPYTER_PORT)
@@ -34,6 +35,7 @@ impl Planner<'_> {
         let as_planned = match &self.observed.slice {
             Seen::Unknown(_) => true,
             Seen::Absent => false,
+            Seen::Present(seen) if !self.is_our_object(&seen.notebook_uid) => true,
             Seen::Present(seen) => {
                 let wanted: Vec<_> = slice.endpoint.iter().copied().collect();
                 seen.endpoints == wanted

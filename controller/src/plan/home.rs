@@ -135,10 +135,14 @@ impl Planner<'_> {
         }
     }
 
-    /// The volume and the claim through which pods reach the home. True once both are there as wanted.
-    pub(super) fn volume_and_claim(&mut self) -> bool {
-        let Some(home) = self.memory.home.clone() else { return false };
-        let Some(desired) = self.wish() else { return self.observed.claim.present().is_some() };
+    /// The volume and the claim through which pods reach the home are there as wanted.
+    pub(super) fn volume_and_claim(&mut self) -> Progress {
+        let Some(home) = self.memory.home.clone() else { return Progress::Busy };
+        if let Some(failure) = self.foreign_claim().or_else(|| self.foreign_volume()) {
+            return Progress::Failed(failure);
+        }
+        let bound = |claim: &Seen<_>| if claim.is_present() { Progress::Done } else { Progress::Busy };
+        let Some(desired) = self.wish() else { return bound(&self.observed.claim) };
         let volume = (!home.claim).then(|| VolumePlan {
             name: home.disk.clone(),
             handle: format!("projects/{}/zones/{}/disks/{}", home.project, home.zone, home.disk),
@@ -165,18 +169,19 @@ impl Planner<'_> {
         }
         if !ready {
             self.look_again_in(super::bounds::POLL_S);
+            return Progress::Busy;
         }
-        ready && self.observed.claim.present().is_some()
+        bound(&self.observed.claim)
     }
 
     /// A dynamic volume is told to outlive its claim as soon as there is one.
     pub(super) fn retain_dynamic_volume(&mut self) {
         let dynamic = self.memory.home.as_ref().is_some_and(|home| home.claim);
-        if let (true, Seen::Present(volume)) = (dynamic, &self.observed.volume)
+        if let (true, Seen::Present(volume)) = (dynamic, self.our_volume())
             && volume.reclaim_policy != "Retain"
         {
-            let name = volume.name.clone();
-            self.actions.push(Action::Kube(KubeChange::RetainVolume { name }));
+            let (name, uid) = (volume.name.clone(), volume.metadata.uid.clone().unwrap_or_default());
+            self.actions.push(Action::Kube(KubeChange::RetainVolume { name, uid }));
         }
     }
 
@@ -252,6 +257,9 @@ impl Planner<'_> {
     }
 
     fn claim_grown(&mut self, home: &HomeRecord, size_gb: i64) -> Progress {
+        if let Some(failure) = self.foreign_claim() {
+            return Progress::Failed(failure);
+        }
         let Seen::Present(claim) = &self.observed.claim else { return Progress::Busy };
         let (requested, capacity) = (claim.requested_gb, claim.capacity_gb);
         let wanted = unsigned(size_gb);

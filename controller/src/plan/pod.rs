@@ -89,13 +89,14 @@ impl Planner<'_> {
                 Progress::Busy
             }
             Seen::Present(_) => Progress::Done,
-            Seen::Absent => {
-                if self.volume_and_claim() {
+            Seen::Absent => match self.volume_and_claim() {
+                Progress::Done => {
                     self.create_pod(host, PodRole::Host, host.name.clone(), node);
                     self.look_again_in(POLL_SLOW_S);
+                    Progress::Busy
                 }
-                Progress::Busy
-            }
+                unfinished => unfinished,
+            },
         }
     }
 

@@ -5,5 +5,6 @@
 
 mod evidence;
 mod faults;
+mod ownership;
 mod stage;
 mod stories;

@@ -32,7 +32,7 @@ use super::queue::{Key, Queue};
 use super::slim::{AttachmentSeen, ClaimSeen, NamespaceSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
 use crate::seen::Seen;
 
-pub use watches::run_watches;
+pub use watches::{OnWatchFailure, run_watches};
 
 /// One notebook's objects in the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,8 +62,6 @@ pub struct KindHealth {
     pub broken: usize,
     /// How many times an object came that did not decode.
     pub broken_ever: u64,
-    /// How many times the watch failed.
-    pub watch_errors: u64,
 }
 
 /// One store for each kind. They share one lock, so that whoever looks sees one moment of all of them.
@@ -78,7 +76,6 @@ struct Stores {
     volumes: Store<VolumeSeen>,
     claims: Store<ClaimSeen>,
     attachments: Store<AttachmentSeen>,
-    watch_errors: BTreeMap<&'static str, u64>,
 }
 
 /// The caches. Shared behind an `Arc`; kept by [`run_watches`].
@@ -245,10 +242,6 @@ impl Caches {
         if list_ended && !self.synced() && self.health().values().all(|kind| kind.synced) {
             self.synced.send_replace(true);
         }
-    }
-
-    fn watch_failed<K: Kind>(&self) {
-        *self.write().watch_errors.entry(K::NAME).or_default() += 1;
     }
 
     // Nothing panics while it holds the lock; a poisoned one would only spread somebody else's panic.

@@ -158,6 +158,8 @@ pub struct ServiceSeen {
     pub namespace: String,
     /// The uid of its notebook.
     pub notebook_uid: String,
+    /// Whether the notebook of that uid is its owner by reference, too: then it goes when that notebook goes.
+    pub owned: bool,
     /// Name, port and target port.
     pub ports: Vec<(String, u16, u16)>,
     /// Whether it selects pods; ours never does.
@@ -176,6 +178,8 @@ pub struct SliceSeen {
     pub namespace: String,
     /// The uid of its notebook.
     pub notebook_uid: String,
+    /// Whether the notebook of that uid is its owner by reference, too: then it goes when that notebook goes.
+    pub owned: bool,
     /// The Service that it belongs to.
     pub service: String,
     /// Addresses, and whether they are ready.

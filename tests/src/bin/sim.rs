@@ -4,15 +4,18 @@
 //! sim                                    the story once
 //! sim --cut 123:before-answer --story    one run again, with its story
 //! sim --every 1                          a cut at every request, in all three places, and once again in the recovery
+//! sim --every 29 --whole                 at every 29th, with the story told to its end after each
 //! sim --seeds 50 --faults                fifty seeds with random faults
 //! sim --hash                             only the hash of the run: equal runs have equal ones
 //! ```
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
-use rehost_tests::sim::{Cut, CutPlace, Extent, Plan, Rates, Settings, campaign, cuts_again, cuts_at};
+use rehost_tests::sim::{Cut, CutPlace, Extent, Length, Plan, Rates, Settings, campaign, cuts_again, cuts_at};
+
+/// After how many runs a campaign says how far it is.
+const PROGRESS_EVERY: usize = 50;
 
 /// Runs the whole controller over both simulated worlds, in virtual time.
 #[derive(Parser)]
@@ -26,6 +29,9 @@ struct Arguments {
     /// Only the part of the story that plays on virtual machines.
     #[arg(long)]
     machines: bool,
+    /// Tell the story to its end, however early the last cut comes.
+    #[arg(long)]
+    whole: bool,
     /// Random faults.
     #[arg(long)]
     faults: bool,
@@ -65,11 +71,12 @@ fn cut(text: &str) -> Result<Cut, String> {
 fn plans(arguments: &Arguments) -> Vec<Plan> {
     let extent = if arguments.machines { Extent::Machines } else { Extent::Whole };
     let faults = arguments.faults.then(Rates::default);
+    let length = if arguments.whole { Length::Whole } else { Length::Recovery };
     let mut plans = Vec::new();
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
         let settings =
             Settings { seed, faults, cuts: arguments.cut.clone(), tell_reads: arguments.reads, ..Settings::default() };
-        let plan = Plan { extent, settings };
+        let plan = Plan { extent, length, settings };
         let Some(step) = arguments.every else {
             plans.push(plan);
             continue;
@@ -77,7 +84,7 @@ fn plans(arguments: &Arguments) -> Vec<Plan> {
         let last = arguments.to.unwrap_or_else(|| plan.run().requests);
         let numbers = || (arguments.from..=last).step_by(usize::try_from(step.max(1)).unwrap_or(usize::MAX));
         let all = cuts_at(numbers()).into_iter().chain(cuts_again(numbers()));
-        plans.extend(all.map(|cuts| Plan { extent, settings: Settings { cuts, ..plan.settings.clone() } }));
+        plans.extend(all.map(|cuts| Plan { extent, length, settings: Settings { cuts, ..plan.settings.clone() } }));
     }
     plans
 }
@@ -85,32 +92,32 @@ fn plans(arguments: &Arguments) -> Vec<Plan> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let plans = plans(&arguments);
-    let done = AtomicUsize::new(0);
-    let wrong = campaign(&plans, arguments.jobs, |plan, outcome| {
-        let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut wrong = Vec::new();
+    let tally = campaign(&plans, arguments.jobs, |plan, outcome, tally| {
         if arguments.hash {
             println!("{}", outcome.hash);
-        } else if arguments.story {
+            return;
+        }
+        if arguments.story || !outcome.is_fine() {
             println!("{}", outcome.report(&plan.replay()));
-        } else if count.is_multiple_of(50) {
-            eprintln!("{count} of {}", plans.len());
+        }
+        if !outcome.is_fine() {
+            let why = outcome.violations.first().map(ToString::to_string).or(outcome.failed.clone());
+            wrong.push(format!("  {}\n    {}", plan.replay(), why.unwrap_or_default()));
+        }
+        if tally.done.is_multiple_of(PROGRESS_EVERY) || !outcome.is_fine() {
+            eprintln!("{} of {}, {} failed", tally.done, plans.len(), tally.failed);
         }
     });
     if arguments.hash {
         return ExitCode::SUCCESS;
     }
-    for result in &wrong {
-        if !arguments.story {
-            println!("{}", result.outcome.report(&result.plan.replay()));
-        }
-    }
     if !wrong.is_empty() {
-        println!("wrong:");
-        for result in &wrong {
-            let why = result.outcome.violations.first().map(ToString::to_string);
-            println!("  {}\n    {}", result.plan.replay(), why.or(result.outcome.failed.clone()).unwrap_or_default());
-        }
+        println!("wrong:\n{}", wrong.join("\n"));
     }
-    println!("{} passed, {} failed", plans.len() - wrong.len(), wrong.len());
-    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if let Some(beyond) = tally.beyond_words() {
+        println!("{beyond}");
+    }
+    println!("{}", tally.closing_words());
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

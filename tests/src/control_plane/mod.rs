@@ -32,12 +32,14 @@ pub mod process;
 pub mod rbac;
 mod servers;
 mod service_account;
+mod shell;
 
 pub use audit::{AuditLog, Mark, Traffic};
 pub use helm::Helm;
 pub use kubeconfig::User;
 pub use kubectl::{Kubectl, Output};
 pub use process::Process;
+pub use shell::Shell;
 
 use binaries::{BinariesError, Program};
 use certificates::Certificates;

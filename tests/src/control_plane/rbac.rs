@@ -26,13 +26,16 @@ pub struct Right {
 }
 
 impl Right {
-    fn allows(&self, request: &Request) -> bool {
+    /// Whether this request made use of the right. A patch that made its object, as server-side apply does, needed leave to
+    /// create as well.
+    fn was_used_by(&self, request: &Request) -> bool {
         let Self { namespace, group, resource, name, verb } = self;
+        let creates = request.verb == "patch" && request.code == 201;
         namespace.as_ref().is_none_or(|namespace| *namespace == request.namespace)
             && matches_word(group, &request.group)
             && matches_word(resource, &request.resource)
             && name.as_ref().is_none_or(|name| *name == request.name)
-            && matches_word(verb, &request.verb)
+            && (matches_word(verb, &request.verb) || creates && matches_word(verb, "create"))
     }
 }
 
@@ -94,7 +97,7 @@ pub fn compare(granted: &BTreeSet<Right>, requests: &[Request], user: &str) -> C
         .collect();
     let surplus = granted
         .iter()
-        .filter(|right| !asked().any(|request| !request.forbidden && right.allows(request)))
+        .filter(|right| !asked().any(|request| !request.forbidden && right.was_used_by(request)))
         .cloned()
         .collect();
     Comparison { missing, surplus }
@@ -201,6 +204,15 @@ mod tests {
         let comparison = compare(&granted, &requests, "controller");
         assert_eq!(lines(&comparison.missing), ["patch pods/resize in team-a"]);
         assert_eq!(lines(&comparison.surplus), ["delete pods everywhere"]);
+    }
+
+    #[test]
+    fn an_apply_that_creates_uses_both_rights() {
+        let mut granted = BTreeSet::new();
+        add_rights(&mut granted, &[rule(&["services"], &["create", "patch"])], None);
+        let applied = |code| Request { code, ..request("patch", "services", false) };
+        assert_eq!(lines(&compare(&granted, &[applied(201)], "controller").surplus), [""; 0]);
+        assert_eq!(lines(&compare(&granted, &[applied(200)], "controller").surplus), ["create services everywhere"]);
     }
 
     #[test]

@@ -3,13 +3,18 @@
 //! Built-in kinds are Go structs on the real server: unknown fields vanish, empty fields vanish unless they are
 //! pointers, required ones appear, quantities become canonical. Custom ones are pruned and defaulted by their schema.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::quantity::Quantity;
 use super::schema::{MapShape, Shape, Type};
 
 /// Optional fields that are pointers in Go, so that their zero value is kept. From the `types.go` files of k8s.io/api.
-const POINTERS: &str = " activeDeadlineSeconds allocateLoadBalancerNodePorts allowPrivilegeEscalation \
+static POINTERS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    words(
+        " activeDeadlineSeconds allocateLoadBalancerNodePorts allowPrivilegeEscalation \
     allowVolumeExpansion apiGroup appProtocol attachRequired automountServiceAccountToken blockOwnerDeletion controller \
     count defaultMode deletionGracePeriodSeconds enableServiceLinks expirationSeconds fsGroup fsGroupChangePolicy \
     holderIdentity hostProcess hostUsers hostnameOverride immutable internalTrafficPolicy ipFamilyPolicy \
@@ -18,15 +23,21 @@ const POINTERS: &str = " activeDeadlineSeconds allocateLoadBalancerNodePorts all
     priority privileged procMount readOnlyRootFilesystem ready recursiveReadOnly requiresRepublish runAsGroup \
     runAsNonRoot runAsUser runtimeClassName seLinuxMount serving setHostnameAsFQDN shareProcessNamespace started \
     storageCapacity storageClassName terminating terminationGracePeriodSeconds tolerationSeconds \
-    trafficDistribution volumeAttributesClassName volumeBindingMode volumeMode zone ";
+    trafficDistribution volumeAttributesClassName volumeBindingMode volumeMode zone",
+    )
+});
 
 /// Pointers only within the type that has this marker field beside them.
 const POINTERS_BESIDE: [(&str, &str); 3] =
     [("port", "appProtocol"), ("name", "appProtocol"), ("protocol", "appProtocol")];
 
 /// Times that are structs in Go, so that they are written as null when unset.
-const TIMES: &str = " lastProbeTime lastTransitionTime lastHeartbeatTime firstTimestamp lastTimestamp eventTime \
-    deprecatedFirstTimestamp deprecatedLastTimestamp startedAt finishedAt ";
+static TIMES: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    words(
+        " lastProbeTime lastTransitionTime lastHeartbeatTime firstTimestamp lastTimestamp eventTime \
+    deprecatedFirstTimestamp deprecatedLastTimestamp startedAt finishedAt",
+    )
+});
 
 /// Lists that are never left out although nothing requires them, in the type that has this marker field beside them.
 const ALWAYS: [(&str, &str); 2] = [("endpoints", "addressType"), ("ports", "addressType")];
@@ -35,12 +46,12 @@ fn is_always(name: &str, map: &MapShape) -> bool {
     ALWAYS.iter().any(|(field, marker)| *field == name && map.fields.contains_key(*marker))
 }
 
-fn listed(list: &str, name: &str) -> bool {
-    list.split_whitespace().any(|word| word == name)
+fn words(list: &'static str) -> BTreeSet<&'static str> {
+    list.split_whitespace().collect()
 }
 
 fn is_pointer(name: &str, map: &MapShape) -> bool {
-    listed(POINTERS, name)
+    POINTERS.contains(name)
         || POINTERS_BESIDE.iter().any(|(field, marker)| {
             *field == name && map.fields.contains_key(*marker) && !map.fields.contains_key("nodePort")
         })
@@ -105,11 +116,11 @@ fn decode_struct(
                 if needed || shape.default.is_some() || is_struct || is_pointer(name, map) || !is_zero(&value) {
                     let value = if is_zero(&value) { zero_default(shape, value) } else { value };
                     out.insert(name.clone(), value);
-                } else if listed(TIMES, name) {
+                } else if TIMES.contains(name.as_str()) {
                     out.insert(name.clone(), Value::Null);
                 }
             }
-            None if listed(TIMES, name) => {
+            None if TIMES.contains(name.as_str()) => {
                 out.insert(name.clone(), Value::Null);
             }
             None if name == "metadata" && shape.default.is_some() => {

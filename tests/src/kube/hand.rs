@@ -1,6 +1,7 @@
 //! The test's own hand: it plays people and other controllers, past hooks and trace.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -48,6 +49,24 @@ impl ApiServer {
         let shown = state.kinds.get(index);
         let stored = shown.stored_as.unwrap_or(index);
         state.store.all(stored).map(|(_, object)| super::state::served(shown, object)).collect()
+    }
+
+    /// The version that the last change of any object of a kind made; 0 if there was none.
+    ///
+    /// # Panics
+    /// When the server has no such kind.
+    pub fn version_of(&self, kind: &str) -> u64 {
+        let state = lock(&self.inner.source.state);
+        state.store.version_of(kind_index(&state, kind))
+    }
+
+    /// All objects of a kind as they are stored, of all namespaces, in order; nothing is copied.
+    ///
+    /// # Panics
+    /// When the server has no such kind.
+    pub fn stored(&self, kind: &str) -> Vec<Arc<Value>> {
+        let state = lock(&self.inner.source.state);
+        state.store.all(kind_index(&state, kind)).map(|(_, object)| object.clone()).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The kinds that the server has, and what is peculiar to each.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use super::fieldset::FieldSet;
@@ -102,8 +104,11 @@ fn group_of(package: &str) -> &'static str {
     }
 }
 
+/// The built-in kinds, read once: their types are large, and never change.
+static BUILT_IN: LazyLock<Kinds> = LazyLock::new(Kinds::built_in);
+
 /// All kinds of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kinds {
     all: Vec<Kind>,
     /// The type of `metadata`, which CRDs share.
@@ -116,6 +121,14 @@ impl Kinds {
     /// # Panics
     /// When the extract of the `OpenAPI` document is not JSON.
     pub fn new(crds: &[Value]) -> Kinds {
+        let mut kinds = BUILT_IN.clone();
+        for crd in crds {
+            kinds.all.extend(custom(crd, &kinds.object_meta));
+        }
+        kinds
+    }
+
+    fn built_in() -> Kinds {
         #[expect(clippy::expect_used, reason = "the extract is part of this crate")]
         let definitions: Value = serde_json::from_str(DEFINITIONS).expect("the extract is JSON");
         let reader = Reader::built_in(&definitions);
@@ -126,9 +139,6 @@ impl Kinds {
             if kind.group == "events.k8s.io" {
                 kind.stored_as = core_events;
             }
-        }
-        for crd in crds {
-            all.extend(custom(crd, &object_meta));
         }
         Kinds { all, object_meta }
     }

@@ -281,20 +281,29 @@ fn prune(merged: Value, managers: &Managers, last: Option<&FieldSet>, schema: &T
 /// If the two objects differ only in the times of managedFields, the new one takes the old times, so that nothing is
 /// written.
 pub fn ignore_times(new: &mut Value, old: &Value) {
-    let strip = |object: &Value| {
-        let mut copy = object.clone();
-        if let Some(Value::Array(list)) = copy.pointer_mut("/metadata/managedFields") {
-            for entry in list.iter_mut().filter_map(Value::as_object_mut) {
-                entry.remove("time");
-            }
-            list.sort_by_key(ToString::to_string);
-        }
-        copy
-    };
-    if strip(new) == strip(old) {
+    if are_equal_but_for_times(new, old) {
         let fields = old.pointer("/metadata/managedFields").cloned();
         if let (Some(fields), Some(metadata)) = (fields, new.pointer_mut("/metadata").and_then(Value::as_object_mut)) {
             metadata.insert("managedFields".to_owned(), fields);
         }
     }
+}
+
+fn are_equal_but_for_times(new: &Value, old: &Value) -> bool {
+    let same = |ours: &Value, theirs: &Value, but: &str| match (ours.as_object(), theirs.as_object()) {
+        (Some(ours), Some(theirs)) => {
+            ours.keys().eq(theirs.keys())
+                && ours.iter().all(|(key, value)| key == but || theirs.get(key) == Some(value))
+        }
+        (_, _) => ours == theirs,
+    };
+    let managers = |object: &Value| {
+        let mut all = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
+        all.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("time")));
+        all.sort_by_key(ToString::to_string);
+        all
+    };
+    same(new, old, "metadata")
+        && same(&new["metadata"], &old["metadata"], "managedFields")
+        && managers(new) == managers(old)
 }

@@ -68,7 +68,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 pub use hand::Hand;
 pub use hooks::{Call, Intercept, Verdict};
@@ -90,8 +89,8 @@ pub struct Settings {
     pub seed: u64,
     /// What time it is.
     pub now: Now,
-    /// Custom resource definitions.
-    pub crds: Vec<Value>,
+    /// The kinds that it has.
+    pub kinds: Arc<Kinds>,
     /// Act as namespace controller and garbage collector too.
     pub controllers: bool,
 }
@@ -100,7 +99,7 @@ impl Default for Settings {
     /// A server that stands still at the start of 2026.
     fn default() -> Self {
         let start = Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH);
-        Settings { seed: 0, now: Arc::new(move || start), crds: Vec::new(), controllers: true }
+        Settings { seed: 0, now: Arc::new(move || start), kinds: Arc::new(Kinds::new(&[])), controllers: true }
     }
 }
 
@@ -118,13 +117,10 @@ struct Inner {
 }
 
 impl ApiServer {
-    /// A server with the built-in kinds, those of the CRDs, and the namespaces that every cluster has.
+    /// A server with these kinds and the namespaces that every cluster has.
     pub fn new(settings: Settings) -> ApiServer {
-        let kinds = Kinds::new(&settings.crds);
-        let state = State::new(kinds, settings.seed, settings.now.clone(), settings.controllers);
-        let (wake, _) = tokio::sync::watch::channel(0);
-        let source =
-            Source { state: Arc::new(Mutex::new(state)), control: Arc::new(Mutex::new(Control::default())), wake };
+        let state = State::new(settings.kinds, settings.seed, settings.now.clone(), settings.controllers);
+        let source = Source { state: Arc::new(Mutex::new(state)), control: Arc::new(Mutex::new(Control::default())) };
         let inner = Inner { source, hook: Mutex::default(), trace: Mutex::default(), now: settings.now };
         ApiServer { inner: Arc::new(inner) }
     }
@@ -139,6 +135,11 @@ impl ApiServer {
         lock(&self.inner.trace).clone()
     }
 
+    /// One hash over all requests so far: equal runs have equal hashes.
+    pub fn trace_hash(&self) -> String {
+        lock(&self.inner.trace).hash()
+    }
+
     /// The newest resourceVersion: a number that only writes change.
     pub fn version(&self) -> u64 {
         lock(&self.inner.source.state).store.version()
@@ -146,14 +147,16 @@ impl ApiServer {
 
     /// Watches of these clients hear of a change only so long after it happened.
     pub fn set_watch_lag(&self, which: Which, lag: Duration) {
-        lock(&self.inner.source.control).set_lag(which, lag);
-        self.inner.tell_watches();
+        let mut control = lock(&self.inner.source.control);
+        control.set_lag(which, lag);
+        control.wake_all();
     }
 
     /// Cuts open watches, and says how many.
     pub fn cut_watches(&self, which: &Which, cut: Cut) -> usize {
-        let count = lock(&self.inner.source.control).cut(which, cut);
-        self.inner.tell_watches();
+        let mut control = lock(&self.inner.source.control);
+        let count = control.cut(which, cut);
+        control.wake_all();
         count
     }
 
@@ -165,7 +168,7 @@ impl ApiServer {
     /// Forgets history: watches and paged lists from an older version are answered 410.
     pub fn compact(&self) {
         lock(&self.inner.source.state).store.compact();
-        self.inner.tell_watches();
+        lock(&self.inner.source.control).wake_all();
     }
 
     /// Is a watch from a forgotten version refused with HTTP 410 (true), or with a 410 event (false, the default)?
@@ -175,14 +178,15 @@ impl ApiServer {
 }
 
 impl Inner {
-    fn tell_watches(&self) {
-        self.source.wake.send_modify(|count| *count += 1);
-    }
-
-    /// Serves a request past hooks and trace.
+    /// Serves a request past hooks and trace; the watches of what it changed are woken.
     fn operate(&self, request: &request::Request) -> Result<Answer, Refusal> {
-        let outcome = lock(&self.source.state).operate(request);
-        self.tell_watches();
+        let (outcome, changed) = {
+            let mut state = lock(&self.source.state);
+            (state.operate(request), state.store.take_changed())
+        };
+        if !changed.is_empty() {
+            lock(&self.source.control).wake(&changed);
+        }
         outcome
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
+use regex::Regex;
 use serde_json::Value;
 
 /// The kinds of scalar that structured-merge-diff tells apart.
@@ -85,8 +86,8 @@ pub struct Bounds {
     pub required: Vec<String>,
     /// Allowed values.
     pub allowed: Vec<Value>,
-    /// A regular expression.
-    pub pattern: Option<String>,
+    /// A regular expression; one that cannot be read bounds nothing.
+    pub pattern: Option<Regex>,
     /// Numeric minimum.
     pub minimum: Option<f64>,
     /// Numeric maximum.
@@ -310,7 +311,7 @@ fn bounds(node: &Value, json_type: String, int_or_string: bool) -> Bounds {
         format: node.get("format").and_then(Value::as_str).unwrap_or("").to_owned(),
         required: required.into_iter().collect(),
         allowed: node.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
-        pattern: node.get("pattern").and_then(Value::as_str).map(str::to_owned),
+        pattern: node.get("pattern").and_then(Value::as_str).and_then(|pattern| Regex::new(pattern).ok()),
         minimum: node.get("minimum").and_then(Value::as_f64),
         maximum: node.get("maximum").and_then(Value::as_f64),
         least: number(["minLength", "minItems", "minProperties"]),

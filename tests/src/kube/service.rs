@@ -139,11 +139,7 @@ impl Inner {
     }
 
     fn effect(&self, request: &Request) -> (u16, Result<Outcome, Refusal>) {
-        let outcome = lock(&self.source.state).operate(request);
-        if request.verb.is_write() {
-            self.tell_watches();
-        }
-        let outcome = outcome.and_then(|answer| match answer {
+        let outcome = self.operate(request).and_then(|answer| match answer {
             Answer::Json { code, body } => Ok(Outcome::Json(code, body)),
             Answer::Watch => Watch::open(&self.source, request).map(|watch| Outcome::Watch(Box::new(watch))),
         });

@@ -74,16 +74,9 @@ impl<'a> Target<'a> {
 
 impl State {
     /// A server with the four namespaces that every cluster has.
-    pub fn new(kinds: Kinds, seed: u64, now: Now, controllers: bool) -> State {
-        let mut state = State {
-            kinds: Arc::new(kinds),
-            store: Store::default(),
-            controllers,
-            orphaned_by: Vec::new(),
-            seed,
-            made: 0,
-            now,
-        };
+    pub fn new(kinds: Arc<Kinds>, seed: u64, now: Now, controllers: bool) -> State {
+        let mut state =
+            State { kinds, store: Store::default(), controllers, orphaned_by: Vec::new(), seed, made: 0, now };
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             state.make_namespace(name);
         }

@@ -32,6 +32,10 @@ pub struct Store {
     objects: BTreeMap<usize, BTreeMap<Key, Arc<Value>>>,
     history: BTreeMap<usize, Vec<Change>>,
     version: u64,
+    /// The kinds that were written since somebody last asked.
+    changed: BTreeSet<usize>,
+    /// By kind, the newest version of which nothing is known any more.
+    forgotten: BTreeMap<usize, u64>,
     fresh: BTreeSet<(usize, Key)>,
     /// Versions below this one are no longer known.
     pub compacted: u64,
@@ -76,9 +80,30 @@ impl Store {
         changes.get(changes.partition_point(|change| change.version <= version))
     }
 
+    /// The version that the last change of any object of a kind made; 0 if there was none.
+    pub fn version_of(&self, kind: usize) -> u64 {
+        self.changes(kind).last().map_or(self.forgotten(kind), |last| last.version)
+    }
+
+    /// The kinds that were written since this was last asked.
+    pub fn take_changed(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The newest change of a kind that is forgotten; 0 if none is.
+    pub fn forgotten(&self, kind: usize) -> u64 {
+        self.forgotten.get(&kind).copied().unwrap_or(0)
+    }
+
+    fn record(&mut self, kind: usize, change: Change) {
+        self.changed.insert(kind);
+        self.history.entry(kind).or_default().push(change);
+    }
+
     /// Objects whose first update is written even if it changes nothing.
     ///
-    /// The real server stores a new claim in another form than an updated one, so that their bytes differ.
+    /// The real server stores a new claim in another form than an updated one, and a new custom object without the default of
+    /// its status, so that their bytes differ.
     pub fn mark_fresh(&mut self, kind: usize, key: Key) {
         self.fresh.insert((kind, key));
     }
@@ -99,7 +124,7 @@ impl Store {
         let before = self.objects.entry(kind).or_default().insert(key.clone(), after.clone());
         let change =
             Change { version: self.version, at: Instant::now(), key, before, after: after.clone(), deleted: false };
-        self.history.entry(kind).or_default().push(change);
+        self.record(kind, change);
         after
     }
 
@@ -118,14 +143,16 @@ impl Store {
             deleted: true,
         };
         let after = change.after.clone();
-        self.history.entry(kind).or_default().push(change);
+        self.record(kind, change);
         Some(after)
     }
 
     /// Forgets everything older than now.
     pub fn compact(&mut self) {
         self.compacted = self.version;
-        self.history.clear();
+        for (kind, changes) in std::mem::take(&mut self.history) {
+            self.forgotten.extend(changes.last().map(|last| (kind, last.version)));
+        }
     }
 }
 

@@ -17,6 +17,9 @@ use super::validate::{changeable_meta, custom, meta_update, name_rule, object_me
 pub fn prepare_create(kind: &Kind, object: &mut Value, now: &str) {
     if kind.custom && kind.has_status {
         remove(object, "status");
+        if let Some(default) = first_status(kind) {
+            object["status"] = default;
+        }
     }
     if kind.generation {
         object["metadata"]["generation"] = json!(1);
@@ -41,6 +44,12 @@ pub fn prepare_create(kind: &Kind, object: &mut Value, now: &str) {
         }
         _ => {}
     }
+}
+
+/// The status that a custom object is read with before anybody has written one: the schema's default.
+pub fn first_status(kind: &Kind) -> Option<Value> {
+    let status = kind.schema.field("status").filter(|_| kind.custom && kind.has_status)?;
+    status.shape().default.clone()
 }
 
 fn remove(object: &mut Value, field: &str) {

@@ -9,7 +9,7 @@ use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{ApiServer, Call, Cut, Ending, Intercept, Settings, Verb, Verdict, Which};
+use super::{ApiServer, Call, Cut, Ending, Intercept, Kinds, Settings, Verb, Verdict, Which};
 
 fn config_map(name: &str, value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"v": value}})
@@ -246,7 +246,7 @@ async fn it_serves_the_operators_own_kinds() {
         definition(include_str!("../../../crds/yaml/notebooks.rehost.dev.yaml")),
         definition(include_str!("../../../crds/yaml/notebookclasses.rehost.dev.yaml")),
     ];
-    let server = ApiServer::new(Settings { crds, ..Settings::default() });
+    let server = ApiServer::new(Settings { kinds: Arc::new(Kinds::new(&crds)), ..Settings::default() });
     let hand = server.hand("person");
     let notebook = json!({
         "apiVersion": "rehost.dev/v1alpha1", "kind": "Notebook", "metadata": {"name": "taxi", "namespace": "default"},

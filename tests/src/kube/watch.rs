@@ -1,11 +1,12 @@
 //! Watches: what a client sees of the history, and when.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::kinds::Kind;
@@ -52,12 +53,16 @@ impl Which {
 struct Open {
     user: String,
     resource: String,
+    /// The kind under which its objects are stored.
+    index: usize,
     cut: Option<Cut>,
+    wake: Arc<Notify>,
 }
 
-/// What tests do to watches.
+/// Which watches are open, and what tests do to them.
 #[derive(Debug, Default)]
 pub struct Control {
+    /// By number, in the order in which they were opened: the order in which they are woken.
     open: BTreeMap<u64, Open>,
     next: u64,
     lags: Vec<(Which, Duration)>,
@@ -85,6 +90,16 @@ impl Control {
         open.map(|open| open.cut = Some(cut)).count()
     }
 
+    /// Wakes the watches of these kinds.
+    pub fn wake(&self, changed: &BTreeSet<usize>) {
+        self.open.values().filter(|open| changed.contains(&open.index)).for_each(|open| open.wake.notify_one());
+    }
+
+    /// Wakes all watches.
+    pub fn wake_all(&self) {
+        self.open.values().for_each(|open| open.wake.notify_one());
+    }
+
     /// How many watches are open.
     pub fn count(&self) -> usize {
         self.open.len()
@@ -98,8 +113,6 @@ pub struct Source {
     pub state: Arc<Mutex<State>>,
     /// Lags and cuts.
     pub control: Arc<Mutex<Control>>,
-    /// Told of every change of either.
-    pub wake: tokio::sync::watch::Sender<u64>,
 }
 
 /// A poisoned lock means that a test already failed while it held it.
@@ -110,7 +123,8 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// One open watch.
 pub struct Watch {
     source: Source,
-    news: tokio::sync::watch::Receiver<u64>,
+    /// Told of every change of its kind or of its fate. A `tokio::sync::watch` would wake its receivers in random order.
+    wake: Arc<Notify>,
     id: u64,
     kind: Kind,
     index: usize,
@@ -120,7 +134,8 @@ pub struct Watch {
     metadata_only: bool,
     /// Everything up to here has been told.
     position: u64,
-    waiting: VecDeque<Value>,
+    /// Lines that are due.
+    waiting: VecDeque<String>,
     bookmarks: bool,
     ends_at: Instant,
     bookmark_at: Instant,
@@ -167,11 +182,13 @@ impl Watch {
         let now = Instant::now();
         let id = control.next;
         control.next += 1;
-        let open = Open { user: request.user.clone(), resource: kind.resource.clone(), cut: None };
+        let wake = Arc::<Notify>::default();
+        let (user, resource) = (request.user.clone(), kind.resource.clone());
+        let open = Open { user, resource, index, cut: None, wake: wake.clone() };
         control.open.insert(id, open);
         let mut watch = Watch {
             source: source.clone(),
-            news: source.wake.subscribe(),
+            wake,
             id,
             index,
             user: request.user.clone(),
@@ -195,7 +212,7 @@ impl Watch {
     }
 
     fn start_with_everything(&mut self, state: &State, say_when_done: bool) {
-        let mut found: Vec<(String, Value)> = state
+        let mut found: Vec<(String, String)> = state
             .store
             .all(self.index)
             .filter(|(key, object)| self.concerns(&key.0, object))
@@ -215,12 +232,17 @@ impl Watch {
             && self.selector.matches(object, &self.kind.resource, self.kind.custom)
     }
 
-    fn event(&self, event: &str, object: &Value) -> Value {
-        let object = served(&self.kind, object);
-        json!({"type": event, "object": if self.metadata_only { partial(&object) } else { object }})
+    fn event(&self, event: &str, object: &Value) -> String {
+        if self.metadata_only {
+            line(event, &partial(&served(&self.kind, object)))
+        } else if self.kind.stored_as.is_some() {
+            line(event, &served(&self.kind, object))
+        } else {
+            line(event, object)
+        }
     }
 
-    fn bookmark(&self, initial_end: bool) -> Value {
+    fn bookmark(&self, initial_end: bool) -> String {
         let mut metadata = json!({"resourceVersion": self.position.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
@@ -230,16 +252,16 @@ impl Watch {
         } else {
             (self.kind.kind.clone(), self.kind.api_version())
         };
-        json!({"type": "BOOKMARK", "object": {"kind": kind, "apiVersion": version, "metadata": metadata}})
+        line("BOOKMARK", &json!({"kind": kind, "apiVersion": version, "metadata": metadata}))
     }
 
     fn finish_with(&mut self, refusal: &Refusal) {
-        self.waiting.push_back(json!({"type": "ERROR", "object": refusal.to_status()}));
+        self.waiting.push_back(line("ERROR", &refusal.to_status()));
         self.over = true;
     }
 
     /// A change as this watch sees it: objects that stop matching are deleted to it.
-    fn translate(&self, change: &Change) -> Option<Value> {
+    fn translate(&self, change: &Change) -> Option<String> {
         let matches = |object: &Arc<Value>| self.concerns(&change.key.0, object);
         let before = change.before.as_ref().is_some_and(matches);
         let after = !change.deleted && matches(&change.after);
@@ -260,9 +282,8 @@ impl Watch {
     /// The next line, or none at the end. An error breaks the connection.
     pub async fn next(&mut self) -> Option<Result<Bytes, std::io::Error>> {
         loop {
-            self.news.borrow_and_update();
             if let Some(event) = self.waiting.pop_front() {
-                return Some(Ok(Bytes::from(format!("{event}\n"))));
+                return Some(Ok(Bytes::from(event)));
             }
             if self.over {
                 return None;
@@ -278,7 +299,7 @@ impl Watch {
             };
             tokio::select! {
                 biased;
-                changed = self.news.changed() => if changed.is_err() { return None },
+                () = self.wake.notified() => {}
                 () = tokio::time::sleep_until(until) => {}
             }
         }
@@ -306,7 +327,7 @@ impl Watch {
             }
             None => {}
         }
-        if self.position < state.store.compacted {
+        if self.position < state.store.forgotten(self.index) {
             // A watch that was behind when history was forgotten has lost its place.
             self.finish_with(&too_old(self.position, state.store.compacted));
             return Found::Something;
@@ -345,6 +366,11 @@ impl Watch {
         }
         Found::NothingUntil(pending.map_or(until, |due| due.min(until)))
     }
+}
+
+/// A line of a watch.
+fn line(event: &str, object: &Value) -> String {
+    format!("{{\"object\":{object},\"type\":\"{event}\"}}\n")
 }
 
 enum Found {

@@ -55,7 +55,7 @@ impl State {
             return Ok(object);
         }
         let saved = self.save(&target, object);
-        if kind.is("persistentvolumeclaims") {
+        if kind.is("persistentvolumeclaims") || strategy::first_status(kind).is_some() {
             self.store.mark_fresh(target.index, target.key);
         }
         Ok(saved)

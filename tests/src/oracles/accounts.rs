@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use rehost_api::labels;
 use rehost_api::status::HostKind;
-use serde_json::Value;
 
 use super::Oracle;
 use crate::sim::scene::{NotebookScene, Scene};
@@ -13,8 +12,8 @@ use crate::world::World;
 /// Oracle (b).
 #[derive(Debug, Default)]
 pub struct Accounts {
-    /// Notebooks that were there once, with their spec as it was last seen.
-    known: BTreeMap<String, Value>,
+    /// Notebooks that were there once, and whether their disk was last to be kept.
+    known: BTreeMap<String, bool>,
 }
 
 impl Oracle for Accounts {
@@ -27,18 +26,19 @@ impl Oracle for Accounts {
     }
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
-        for notebook in &scene.cluster.notebooks {
-            self.known.insert(notebook.uid.clone(), notebook.spec.clone());
+        for notebook in scene.cluster.notebooks.iter() {
+            let is_kept = notebook.spec["storage"]["deletionPolicy"].as_str() != Some("Delete");
+            self.known.insert(notebook.uid.clone(), is_kept);
         }
         Vec::new()
     }
 
     fn rest(&mut self, scene: &Scene, _world: &World) -> Vec<String> {
         let mut found = Vec::new();
-        for (uid, spec) in &self.known {
+        for (uid, is_kept) in &self.known {
             match scene.cluster.notebook(uid) {
                 Some(notebook) => found.extend(unrecorded(scene, notebook)),
-                None => found.extend(left_over(scene, uid, spec)),
+                None => found.extend(left_over(scene, uid, *is_kept)),
             }
         }
         found
@@ -56,7 +56,7 @@ fn unrecorded(scene: &Scene, notebook: &NotebookScene) -> Vec<String> {
     for (place, _) in scene.disks_of(&notebook.uid) {
         let is_home = home.is_some_and(|home| home.disk == place.name && home.zone == place.at);
         // A boot disk has its machine's name, and goes with it.
-        let boots = scene.vms.contains_key(place);
+        let boots = scene.cloud.vms.contains_key(place);
         if !is_home && !boots {
             found.push(format!("the disk {} is on no record of {}", place.name, notebook.name));
         }
@@ -69,13 +69,12 @@ fn unrecorded(scene: &Scene, notebook: &NotebookScene) -> Vec<String> {
     found
 }
 
-fn left_over(scene: &Scene, uid: &str, spec: &Value) -> Vec<String> {
+fn left_over(scene: &Scene, uid: &str, is_kept: bool) -> Vec<String> {
     let mut found: Vec<String> =
         scene.vms_of(uid).map(|(place, _)| format!("the VM {} outlived its notebook", place.name)).collect();
-    let kept = spec["storage"]["deletionPolicy"].as_str() != Some("Delete");
     for (place, disk) in scene.disks_of(uid) {
         let role = disk.labels.get(labels::GCE_ROLE).map(String::as_str);
-        if !kept || role != Some("kept") {
+        if !is_kept || role != Some("kept") {
             let role = role.unwrap_or("no role");
             found.push(format!("the disk {} ({role}) outlived its notebook", place.name));
         }

@@ -27,7 +27,7 @@ impl Oracle for Content {
     }
 
     fn sentence(&self) -> &'static str {
-        "The home disk's id and the content on it never change across a change of host: nothing that a guest wrote is lost."
+        "The home disk's id and the content on it never change across a change of host, nor when the notebook goes: nothing that a guest wrote is lost."
     }
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
@@ -38,7 +38,7 @@ impl Oracle for Content {
         if scene.left_behind_records > 0 {
             found.push(format!("a host mounted a home with {} records too few", scene.left_behind_records));
         }
-        for notebook in &scene.cluster.notebooks {
+        for notebook in scene.cluster.notebooks.iter() {
             let Some(home) = notebook.status.home.as_ref().filter(|home| home.id.is_some()) else { continue };
             let place = crate::world::Place::new(&home.zone, &home.disk);
             let Some(now) = scene.homes.get(&place) else {
@@ -57,6 +57,31 @@ impl Oracle for Content {
             }
             if now.records < records || (now.records == records && now.hash != hash) {
                 found.push(format!("the home of {} had {records} records and has {}", notebook.name, now.records));
+            }
+        }
+        found.extend(self.kept(scene));
+        found
+    }
+}
+
+impl Content {
+    /// The disk that is kept of a deleted notebook is the home that it had.
+    fn kept(&self, scene: &Scene) -> Vec<String> {
+        let mut found = Vec::new();
+        for (uid, (id, records, _)) in &self.seen {
+            if scene.cluster.notebook(uid).is_some() {
+                continue;
+            }
+            for (place, kept) in scene.disks_of(uid).filter_map(|(place, _)| Some((place, scene.homes.get(place)?))) {
+                if kept.disk_id != *id {
+                    found.push(format!(
+                        "the kept disk {} has the id {}, and the home had {id}",
+                        place.name, kept.disk_id
+                    ));
+                }
+                if kept.records < *records {
+                    found.push(format!("the kept disk {} has {} of {records} records", place.name, kept.records));
+                }
             }
         }
         found

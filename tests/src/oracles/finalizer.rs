@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Oracle;
-use crate::sim::scene::{NotebookScene, Scene};
+use crate::sim::scene::Scene;
 
 /// How long the finalizer may stay once there is no host: the disk is labelled or deleted, volume and claim go, and one
 /// sweep may lie between.
@@ -14,8 +14,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(120);
 /// Oracle (f).
 #[derive(Debug, Default)]
 pub struct Finalizer {
-    /// Notebooks that had our finalizer.
-    held: BTreeMap<String, NotebookScene>,
+    /// Notebooks that had our finalizer, with their names.
+    held: BTreeMap<String, String>,
     /// Since when a notebook that is being deleted has had no host.
     hostless: BTreeMap<String, Timestamp>,
 }
@@ -31,21 +31,14 @@ impl Oracle for Finalizer {
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
         let mut found = Vec::new();
-        let held: Vec<NotebookScene> = self.held.values().cloned().collect();
-        for before in held {
-            let holds = scene.cluster.notebook(&before.uid).is_some_and(|notebook| notebook.finalizer);
-            if !holds {
-                self.held.remove(&before.uid);
-                self.hostless.remove(&before.uid);
-                found.extend(
-                    hosts(scene, &before.uid)
-                        .into_iter()
-                        .map(|host| format!("{host} was there when it left {}", before.name)),
-                );
-            }
+        let holds = |uid: &str| scene.cluster.notebook(uid).is_some_and(|notebook| notebook.finalizer);
+        for (uid, name) in self.held.extract_if(.., |uid, _| !holds(uid)) {
+            self.hostless.remove(&uid);
+            let there = hosts(scene, &uid).into_iter();
+            found.extend(there.map(|host| format!("{host} was there when it left {name}")));
         }
         for notebook in scene.cluster.notebooks.iter().filter(|notebook| notebook.finalizer) {
-            self.held.insert(notebook.uid.clone(), notebook.clone());
+            self.held.entry(notebook.uid.clone()).or_insert_with(|| notebook.name.clone());
             if !notebook.deleting || !hosts(scene, &notebook.uid).is_empty() {
                 self.hostless.remove(&notebook.uid);
                 continue;

@@ -24,7 +24,7 @@ impl Oracle for Hosts {
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
         let mut found = Vec::new();
-        for notebook in &scene.cluster.notebooks {
+        for notebook in scene.cluster.notebooks.iter() {
             found.extend(writers(scene, notebook));
             found.extend(servers(scene, notebook));
             found.extend(numbers(scene, notebook));
@@ -41,6 +41,7 @@ fn writers(scene: &Scene, notebook: &NotebookScene) -> Option<String> {
         .map(|(place, _)| place)
         .collect();
     let users: BTreeMap<_, _> = scene
+        .cloud
         .attachments
         .iter()
         .filter(|attachment| homes.contains(&attachment.disk))
@@ -51,6 +52,7 @@ fn writers(scene: &Scene, notebook: &NotebookScene) -> Option<String> {
 
 fn servers(scene: &Scene, notebook: &NotebookScene) -> Option<String> {
     let guests = scene
+        .cloud
         .vms
         .iter()
         .filter(|(_, vm)| {

@@ -40,8 +40,8 @@ fn in_the_cloud(scene: &Scene, request: &Request) -> Vec<String> {
     let target = Place::new(*zone, *name);
     let mut found = Vec::new();
     let all = match *kind {
-        "instances" => scene.vms.get(&target).map(|vm| &vm.labels),
-        "disks" => scene.disks.get(&target).map(|disk| &disk.labels),
+        "instances" => scene.cloud.vms.get(&target).map(|vm| &vm.labels),
+        "disks" => scene.cloud.disks.get(&target).map(|disk| &disk.labels),
         _ => None,
     };
     if let Some(all) = all
@@ -52,7 +52,7 @@ fn in_the_cloud(scene: &Scene, request: &Request) -> Vec<String> {
     // What is attached must be ours as well as what it is attached to.
     let source = request.body.as_ref().and_then(|body| body["source"].as_str()).filter(|_| verb == "attachDisk");
     if let Some(disk) = source.and_then(|source| source.rsplit('/').next())
-        && let Some(disk) = scene.disks.get(&Place::new(*zone, disk))
+        && let Some(disk) = scene.cloud.disks.get(&Place::new(*zone, disk))
         && !ours(scene, &disk.labels)
     {
         found.push(format!("attachDisk of a disk whose labels are {:?}", disk.labels));
@@ -72,8 +72,8 @@ fn in_the_cluster(scene: &Scene, call: &Call) -> Option<String> {
         return None;
     }
     // An object that is not there yet is made, not changed.
-    let there = scene.cluster.owners.get(&(call.resource.clone(), call.namespace.clone(), call.name.clone()))?;
-    let known = there.as_ref().is_some_and(|uid| scene.cluster.notebook(uid).is_some());
+    let there = scene.cluster.owner(&call.resource, &call.namespace, &call.name)?;
+    let known = there.is_some_and(|uid| scene.cluster.notebook(uid).is_some());
     // A dynamic volume carries no label of ours: that it is bound to our claim makes it ours.
     let by_claim = call.resource == "persistentvolumes"
         && scene.cluster.claims.iter().any(|claim| claim.volume.as_ref() == Some(&call.name));

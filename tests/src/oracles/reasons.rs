@@ -42,7 +42,7 @@ fn ended_vm<'a>(scene: &'a Scene, request: &Request) -> Option<(&'a NotebookScen
         (Method::Post, [verb]) => matches!(*verb, "stop" | "suspend" | "reset"),
         _ => false,
     };
-    let vm = scene.vms.get(&Place::new(*zone, *name)).filter(|_| ends)?;
+    let vm = scene.cloud.vms.get(&Place::new(*zone, *name)).filter(|_| ends)?;
     let notebook = scene.cluster.notebooks.iter().find(|notebook| scene.belongs(&vm.labels, &notebook.uid))?;
     Some((notebook, HostKind::Vm, (*name).to_owned()))
 }

@@ -1,15 +1,38 @@
 //! Many runs of one story: cut down at every request, in every place, and again while it recovers.
+//!
+//! # Why a run may end soon after its last cut
+//! Up to its first cut a run is the uncut run to the byte, and what happens there is judged in every run. What a crash can spoil
+//! is what is under way when it comes, and what the next process makes of it. So a run of [`Length::Recovery`] tells
+//! the chapter in which its last cut fell to its end, until everything is at rest and all oracles agree that it is as status
+//! says. From there on the controller has nothing but what both worlds remember, and that is what a chapter that
+//! begins at rest begins with, whoever came there by which way: one further chapter shows that it can be acted on. Then the
+//! notebook is deleted, which walks over everything that the record names and asks the oracles whether anything else is
+//! there, and whether the disk that is kept is the one that there was from the beginning. Each chapter that is told is
+//! told with all of its checks, the ending too. What is left out are chapters that begin at rest, with everything on record:
+//! [`Length::Whole`] tells them as well.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Cut, CutPlace, Extent, NAME, Outcome, Settings, chapters, simulate, tell};
+use super::shared::lock;
+use super::{Cut, CutPlace, Extent, NAME, Outcome, Settings, chapters, simulate, tell, tell_recovery};
 
-/// How a run is made: the story's extent and the settings.
+/// How much of a story is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// All of it.
+    Whole,
+    /// Until the controller has recovered from its last cut, one chapter more, and the ending.
+    Recovery,
+}
+
+/// How a run is made: the story's extent and length, and the settings.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How much of the story.
+    /// How much of the story there is.
     pub extent: Extent,
+    /// How much of it is told after the last cut.
+    pub length: Length,
     /// Everything else.
     pub settings: Settings,
 }
@@ -19,32 +42,30 @@ impl Plan {
     pub fn replay(&self) -> String {
         let Settings { seed, cuts, faults, .. } = &self.settings;
         let cuts: Vec<String> = cuts.iter().map(ToString::to_string).collect();
+        let length = match self.length {
+            Length::Whole if !cuts.is_empty() => " --whole",
+            Length::Whole | Length::Recovery => "",
+        };
         let cuts = if cuts.is_empty() { String::new() } else { format!(" --cut {}", cuts.join(",")) };
         let faults = if faults.is_some() { " --faults" } else { "" };
         let extent = match self.extent {
             Extent::Machines => " --machines",
             Extent::Whole => "",
         };
-        format!("cargo run --release -p rehost-tests --bin sim -- --seed {seed}{extent}{faults}{cuts} --story")
+        format!("cargo run --release -p rehost-tests --bin sim -- --seed {seed}{extent}{faults}{cuts}{length} --story")
     }
 
     /// Runs it.
     pub fn run(&self) -> Outcome {
-        let extent = self.extent;
-        let outcome = simulate(self.settings.clone(), |run| async move {
+        let (extent, length) = (self.extent, self.length);
+        simulate(self.settings.clone(), |run| async move {
             run.start_controller();
-            tell(&run, NAME, &chapters(extent)).await
-        });
-        settle_cuts(outcome)
+            match length {
+                Length::Whole => tell(&run, NAME, &chapters(extent)).await,
+                Length::Recovery => tell_recovery(&run, NAME, &chapters(extent)).await,
+            }
+        })
     }
-}
-
-/// A cut that never came means that less was tried than was asked for.
-fn settle_cuts(mut outcome: Outcome) -> Outcome {
-    if outcome.failed.is_none() && outcome.cuts_left > 0 {
-        outcome.failed = Some(format!("{} cuts never came: the story has fewer requests", outcome.cuts_left));
-    }
-    outcome
 }
 
 /// A cut at each of these requests, in all three places.
@@ -69,36 +90,66 @@ pub fn cuts_again(numbers: impl IntoIterator<Item = u64>) -> Vec<Vec<Cut>> {
     numbers.into_iter().map(twice).collect()
 }
 
-/// What became of one run of a campaign.
-pub struct Result {
-    /// Which run.
-    pub plan: Plan,
-    /// How it went.
-    pub outcome: Outcome,
+/// How far a campaign is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many runs are over.
+    pub done: usize,
+    /// In how many of them something was wrong.
+    pub failed: usize,
+    /// How many cuts never came, because they lay beyond the end of the story. That is no failure, but nothing was tried there.
+    pub beyond: usize,
 }
 
-/// Runs them all, on so many threads, and gives back those that went wrong, in order. `told` hears of each.
-pub fn campaign(plans: &[Plan], jobs: usize, told: impl Fn(&Plan, &Outcome) + Sync) -> Vec<Result> {
+impl Tally {
+    fn count(&mut self, outcome: &Outcome) {
+        self.done += 1;
+        self.failed += usize::from(!outcome.is_fine());
+        self.beyond += outcome.cuts_left;
+    }
+
+    /// Which cuts were not tried, where there are any.
+    pub fn beyond_words(&self) -> Option<String> {
+        (self.beyond > 0).then(|| format!("{} cuts lay beyond the end", self.beyond))
+    }
+
+    /// The closing line.
+    pub fn closing_words(&self) -> String {
+        format!("{} passed, {} failed", self.done - self.failed, self.failed)
+    }
+}
+
+/// Runs them all, on so many threads. `told` hears of each run as it ends, with the tally so far, one at a time.
+pub fn campaign(plans: &[Plan], jobs: usize, told: impl FnMut(&Plan, &Outcome, Tally) + Send) -> Tally {
     let next = AtomicUsize::new(0);
-    let wrong: Mutex<Vec<(usize, Result)>> = Mutex::default();
+    let state = Mutex::new((Tally::default(), told));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                while let Some((index, plan)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    plans.get(index).map(|plan| (index, plan))
-                } {
+                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = plan.run();
-                    told(plan, &outcome);
-                    if !outcome.is_fine() {
-                        let result = Result { plan: plan.clone(), outcome };
-                        wrong.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                    }
+                    let (tally, told) = &mut *lock(&state);
+                    tally.count(&outcome);
+                    told(plan, &outcome, *tally);
                 }
             });
         }
     });
-    let mut wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
-    wrong.sort_by_key(|(index, _)| *index);
-    wrong.into_iter().map(|(_, result)| result).collect()
+    state.into_inner().unwrap_or_else(PoisonError::into_inner).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_beyond_the_end_is_counted_and_is_no_failure() {
+        let cuts = vec![Cut { number: 1_000_000, place: CutPlace::BeforeSending }];
+        let settings = Settings { cuts, ..Settings::default() };
+        let plan = Plan { extent: Extent::Machines, length: Length::Recovery, settings };
+        let tally = campaign(&[plan], 1, |_, _, _| ());
+        assert_eq!(tally, Tally { done: 1, failed: 0, beyond: 1 });
+        assert_eq!(tally.closing_words(), "1 passed, 0 failed");
+        assert_eq!(tally.beyond_words().as_deref(), Some("1 cuts lay beyond the end"));
+    }
 }

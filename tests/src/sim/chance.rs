@@ -6,11 +6,13 @@ use jiff::SignedDuration;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use super::chronicle::Weight;
+use super::shared::{CONTROLLER, Shared, lock};
 use crate::kube::{ApiServer, Call, Cut, Refusal, Verdict, Which};
 use crate::world::{Fault, FaultKind, World};
 
 /// The kinds whose watches break and lag.
-pub const DISTURBED: [&str; 5] = ["notebooks", "pods", "endpointslices", "services", "persistentvolumeclaims"];
+const DISTURBED: [&str; 5] = ["notebooks", "pods", "endpointslices", "services", "persistentvolumeclaims"];
 
 /// How often things go wrong: of a thousand requests, or in a minute.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +155,53 @@ impl Chance {
         let lag = Duration::from_millis(self.random.random_range(0..=8_000));
         server.set_watch_lag(which, lag);
         format!("watches of {resource} lag by {lag:?}")
+    }
+}
+
+/// What chance does in a run that has any.
+impl Shared {
+    /// A request to the cloud is on its way for a while.
+    pub async fn travels(&self) {
+        let wait = lock(&self.chance).as_mut().and_then(Chance::latency);
+        if let Some(wait) = wait {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// What becomes of a request before its effect.
+    pub async fn fate_before(&self, call: &Call) -> Verdict {
+        if call.user != CONTROLLER {
+            return Verdict::Pass;
+        }
+        self.travels().await;
+        lock(&self.chance).as_mut().map_or(Verdict::Pass, |chance| chance.fate(call, true))
+    }
+
+    /// What becomes of it after its effect.
+    pub async fn fate_after(&self, call: &Call) -> Verdict {
+        if call.user != CONTROLLER {
+            return Verdict::Pass;
+        }
+        self.travels().await;
+        lock(&self.chance).as_mut().map_or(Verdict::Pass, |chance| chance.fate(call, false))
+    }
+
+    /// No faults for a while, those that wait among them; or faults again.
+    pub fn calm(&self, calm: bool) {
+        let Some(()) = self.draw(|chance| chance.calm(calm)) else { return };
+        self.note(Weight::Headline, "chance", if calm { "rests" } else { "goes on" }, "");
+        if calm {
+            lock(&self.world).faults_clear();
+            for resource in DISTURBED {
+                let which = Which { user: Some(CONTROLLER.to_owned()), resource: Some(resource.to_owned()) };
+                self.server.set_watch_lag(which, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Draws from the run's chance, if it has any.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> Option<T> {
+        lock(&self.chance).as_mut().map(draw)
     }
 }
 

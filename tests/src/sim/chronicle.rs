@@ -1,6 +1,6 @@
 //! What happened in a run, in order: the story that a failing run prints, and the hash that two equal runs share.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -29,6 +29,20 @@ pub struct Entry {
     pub what: String,
 }
 
+/// Text that is hashed as it is written, without a copy.
+struct Hashed<'a> {
+    hash: &'a mut Sha256,
+    length: usize,
+}
+
+impl fmt::Write for Hashed<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.hash.update(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+}
+
 /// The record of one run.
 #[derive(Debug)]
 pub struct Chronicle {
@@ -44,11 +58,17 @@ impl Chronicle {
     }
 
     /// Writes down what happened. `whole` is hashed and not kept: bodies belong there.
-    pub fn note(&mut self, at: Timestamp, weight: Weight, who: &str, what: String, whole: &str) {
-        for part in [at.to_string().as_str(), who, what.as_str(), whole] {
+    pub fn note(&mut self, at: Timestamp, weight: Weight, who: &str, what: String, whole: impl fmt::Display) {
+        self.hash.update(at.as_nanosecond().to_le_bytes());
+        for part in [who, what.as_str()] {
             self.hash.update(part.len().to_le_bytes());
             self.hash.update(part.as_bytes());
         }
+        let mut hashed = Hashed { hash: &mut self.hash, length: 0 };
+        // Hashing cannot fail.
+        let _ = write!(hashed, "{whole}");
+        let length = hashed.length;
+        self.hash.update(length.to_le_bytes());
         self.entries.push(Entry { at, weight, who: who.to_owned(), what });
     }
 

@@ -72,11 +72,12 @@ pub fn is_gone_with_its_disk_kept(content_id_label: &'static str) -> Condition {
             format!("the notebook is still there: {words:?}")
         })?;
         let role = |place: &Place| {
-            let disk = view.scene.disks.get(place);
+            let disk = view.scene.cloud.disks.get(place);
             disk.and_then(|disk| disk.labels.get(rehost_api::labels::GCE_ROLE).cloned())
         };
         let ours: Vec<&Place> = view
             .scene
+            .cloud
             .disks
             .iter()
             .filter(|(_, disk)| disk.labels.contains_key(content_id_label))

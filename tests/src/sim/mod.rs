@@ -21,11 +21,14 @@ mod churn;
 mod cloud;
 mod cluster;
 mod conditions;
+mod drive;
+mod incarnation;
 mod line;
 mod nodes;
 mod shared;
 mod stage;
 mod story;
+mod wording;
 
 pub mod scene;
 
@@ -34,10 +37,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use jiff::{SignedDuration, Timestamp};
-use rehost::access::AccessKeys;
+use jiff::Timestamp;
 use rehost::clock::{SharedClock, TokioClock};
-use rehost::run::{Operator, Wiring};
 use rehost::watch::queue::Lane;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -45,17 +46,17 @@ use tokio::task::JoinHandle;
 use crate::kube::{ApiServer, Hand};
 use crate::oracles::Violation;
 use crate::world::{Request, Response, World, WorldSettings};
-use line::Line;
+use incarnation::Incarnation;
 use shared::{Shared, lock};
 
-pub use campaign::{Plan, Result as CampaignResult, campaign, cuts_again, cuts_at};
+pub use campaign::{Length, Plan, Tally, campaign, cuts_again, cuts_at};
 pub use chance::Rates;
 pub use chapters::{Extent, NAME, chapters, manifest};
 pub use chronicle::Weight;
 pub use conditions::*;
 pub use line::{Cut, CutPlace};
 pub use shared::{CLUSTER, CONTROLLER, KUBELET, PERSON};
-pub use story::{Act, Chapter, Failed, tell};
+pub use story::{Act, Chapter, Condition, Failed, View, tell, tell_recovery};
 
 /// The one project of a run.
 pub const PROJECT: &str = "demo-project";
@@ -146,15 +147,6 @@ pub struct Run {
     helpers: Vec<JoinHandle<()>>,
 }
 
-/// The controller that lives just now.
-#[derive(Default)]
-struct Incarnation {
-    number: u64,
-    line: Option<Arc<Line>>,
-    operator: Option<Operator>,
-    task: Option<JoinHandle<()>>,
-}
-
 impl Run {
     /// Builds both worlds and what moves them; the controller is not started. To be called in a paused runtime.
     pub fn new(settings: Settings) -> Self {
@@ -171,7 +163,7 @@ impl Run {
         let server = ApiServer::new(crate::kube::Settings {
             seed: settings.seed,
             now: Arc::new(move || now.now()),
-            crds: stage::definitions(),
+            kinds: stage::kinds(),
             controllers: true,
         });
         let (deaths, died) = mpsc::unbounded_channel();
@@ -181,9 +173,9 @@ impl Run {
         stage::set(&shared);
         let incarnation = Arc::<Mutex<Incarnation>>::default();
         let helpers = vec![
-            tokio::spawn(drive(shared.clone())),
-            tokio::spawn(supervise(shared.clone(), incarnation.clone(), settings.clone(), died)),
-            tokio::spawn(disturb(shared.clone())),
+            tokio::spawn(drive::drive(shared.clone())),
+            tokio::spawn(incarnation::supervise(shared.clone(), incarnation.clone(), settings.clone(), died)),
+            tokio::spawn(drive::disturb(shared.clone())),
             tokio::spawn(nodes::start(&shared).run()),
         ];
         Self { shared, settings, incarnation, helpers }
@@ -191,13 +183,13 @@ impl Run {
 
     /// Starts the controller.
     pub fn start_controller(&self) {
-        start_controller(&self.shared, &self.incarnation, &self.settings);
+        incarnation::start(&self.shared, &self.incarnation, &self.settings);
     }
 
     /// Kills the controller, whatever it is doing.
     pub async fn crash(&self) {
         self.shared.note(Weight::Headline, "crash", "by hand", "");
-        kill(&self.incarnation).await;
+        incarnation::kill(&self.incarnation).await;
     }
 
     /// Kills the controller and starts a new one.
@@ -215,6 +207,7 @@ impl Run {
     pub fn with_world<R>(&self, act: impl FnOnce(&mut World) -> R) -> R {
         self.shared.world_catches_up();
         let result = act(&mut lock(&self.shared.world));
+        self.shared.cloud_was_touched();
         self.shared.agenda.notify_one();
         self.shared.stepped();
         result
@@ -325,99 +318,4 @@ where
 #[allow(clippy::panic, reason = "a fault of the test itself")]
 fn unreachable_run() -> Outcome {
     panic!("the story kept the run")
-}
-
-fn start_controller(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, settings: &Settings) {
-    let mut incarnation = lock(incarnation);
-    incarnation.number += 1;
-    shared.note(Weight::Headline, "controller", format!("starts, for the {}. time", incarnation.number), "");
-    let line = Line::new(shared.clone(), incarnation.number);
-    let looked = shared.clone();
-    let operator = Operator::new(Wiring {
-        cluster: CLUSTER.to_owned(),
-        identity: "rehost-0".to_owned(),
-        client: cluster::client(&line),
-        gce: cloud::gce(&line),
-        clock: shared.clock.clone(),
-        concurrency: 4,
-        sweep_interval_s: settings.sweep_interval_s,
-        may_act: Arc::new(|| true),
-        access: AccessKeys::default(),
-        on_call: Arc::new(|_, _| {}),
-        on_status: Arc::new(|_, _| {}),
-        on_reconcile: Arc::new(move |_, _| looked.looked()),
-    });
-    incarnation.line = Some(line);
-    incarnation.operator = Some(operator.clone());
-    incarnation.task = Some(tokio::spawn(async move { operator.run().await }));
-}
-
-/// Ends the controller's tasks, all of them, before anything else happens.
-async fn kill(incarnation: &Mutex<Incarnation>) {
-    let (line, task) = {
-        let mut incarnation = lock(incarnation);
-        incarnation.operator = None;
-        (incarnation.line.take(), incarnation.task.take())
-    };
-    if let Some(line) = line {
-        line.sever();
-    }
-    if let Some(task) = task {
-        task.abort();
-        // It says that it was cancelled, which is known.
-        let _ = task.await;
-    }
-    // Its looks are tasks of their own, cancelled with it; each needs a turn to end.
-    for _ in 0..8 {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Starts a new controller after each crash.
-async fn supervise(
-    shared: Arc<Shared>,
-    incarnation: Arc<Mutex<Incarnation>>,
-    settings: Settings,
-    mut died: mpsc::UnboundedReceiver<u64>,
-) {
-    while let Some(number) = died.recv().await {
-        if lock(&incarnation).number != number {
-            continue;
-        }
-        kill(&incarnation).await;
-        tokio::time::sleep(settings.absence).await;
-        start_controller(&shared, &incarnation, &settings);
-    }
-}
-
-/// Moves the world: whatever is due happens at its time, one moment after the other.
-async fn drive(shared: Arc<Shared>) {
-    loop {
-        let changed = shared.agenda.notified();
-        let next = lock(&shared.world).next_event_at();
-        let Some(at) = next else {
-            changed.await;
-            continue;
-        };
-        let wait = at.duration_since(shared.clock.now()).max(SignedDuration::ZERO);
-        tokio::select! {
-            biased;
-            () = changed => {}
-            () = tokio::time::sleep(wait.unsigned_abs()) => shared.world_catches_up(),
-        }
-    }
-}
-
-/// Lays disturbances in wait, where the run has any.
-async fn disturb(shared: Arc<Shared>) {
-    while let Some(wait) = shared.draw(chance::Chance::interval) {
-        tokio::time::sleep(wait).await;
-        let told = shared.draw(|chance| {
-            let mut world = lock(&shared.world);
-            chance.disturb(&mut world, &shared.server, CONTROLLER)
-        });
-        if let Some(Some(told)) = told {
-            shared.note(Weight::Headline, "chance", told, "");
-        }
-    }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rehost::watch::slim::{AttachmentSeen, ClaimSeen, PodRole, PodSeen, SliceSeen, VolumeSeen};
 use rehost_api::labels;
 use rehost_api::status::{FormerHost, HostKind, HostRecord, NotebookStatus};
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ impl NotebookScene {
             annotations: metadata["annotations"].clone(),
             finalizer: finalizers.is_some_and(|all| all.iter().any(|one| one == labels::FINALIZER)),
             deleting: !metadata["deletionTimestamp"].is_null(),
-            status: serde_json::from_value(object["status"].clone()).unwrap_or_default(),
+            status: NotebookStatus::deserialize(&object["status"]).unwrap_or_default(),
         })
     }
 
@@ -91,25 +92,98 @@ pub struct DiskScene {
     pub labels: BTreeMap<String, String>,
 }
 
+/// An API server, as far as a scene reads it: past hooks and trace.
+pub trait Source {
+    /// The version of everything.
+    fn version(&self) -> u64;
+    /// The version of the last change of any object of a kind; 0 if there was none.
+    fn version_of(&self, kind: &str) -> u64;
+    /// The objects of a kind.
+    fn stored(&self, kind: &str) -> Vec<Arc<Value>>;
+}
+
+impl Source for ApiServer {
+    fn version(&self) -> u64 {
+        Self::version(self)
+    }
+
+    fn version_of(&self, kind: &str) -> u64 {
+        Self::version_of(self, kind)
+    }
+
+    fn stored(&self, kind: &str) -> Vec<Arc<Value>> {
+        Self::stored(self, kind)
+    }
+}
+
+/// All objects of a kind, as far as the oracles look at them, read at the kind's last change.
+#[derive(Clone, Debug)]
+pub struct OfKind<T> {
+    version: u64,
+    all: Arc<[T]>,
+}
+
+impl<T> Default for OfKind<T> {
+    fn default() -> Self {
+        Self { version: 0, all: Arc::new([]) }
+    }
+}
+
+impl<T> std::ops::Deref for OfKind<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.all
+    }
+}
+
+impl<T> OfKind<T> {
+    /// The same as before, unless the kind has changed since.
+    fn next(&self, server: &impl Source, kind: &str, read: impl Fn(&Value) -> Option<T>) -> Self {
+        let version = server.version_of(kind);
+        let is_same = version == self.version;
+        let all = || server.stored(kind).iter().filter_map(|object| read(object)).collect();
+        Self { version, all: if is_same { self.all.clone() } else { all() } }
+    }
+}
+
 /// The cluster's part of a moment.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterScene {
     /// The version that this was read at.
     pub version: u64,
     /// All notebooks.
-    pub notebooks: Vec<NotebookScene>,
+    pub notebooks: OfKind<NotebookScene>,
     /// All pods that carry a notebook's uid.
-    pub pods: Vec<PodSeen>,
+    pub pods: OfKind<PodSeen>,
     /// All slices that carry a notebook's uid.
-    pub slices: Vec<SliceSeen>,
+    pub slices: OfKind<SliceSeen>,
     /// All volumes.
-    pub volumes: Vec<VolumeSeen>,
+    pub volumes: OfKind<VolumeSeen>,
     /// All claims that carry a notebook's uid.
-    pub claims: Vec<ClaimSeen>,
+    pub claims: OfKind<ClaimSeen>,
     /// All attachments.
-    pub attachments: Vec<AttachmentSeen>,
-    /// Whose an object of the kinds that we write is: by plural, namespace and name, the notebook's uid from its label.
-    pub owners: BTreeMap<(String, String, String), Option<String>>,
+    pub attachments: OfKind<AttachmentSeen>,
+    /// The objects of the kinds that we write and others may have objects of, by plural.
+    owned: BTreeMap<&'static str, OfKind<Owned>>,
+}
+
+/// An object that may be a notebook's.
+#[derive(Clone, Debug)]
+struct Owned {
+    namespace: String,
+    name: String,
+    /// The notebook's uid, from its label.
+    uid: Option<String>,
+}
+
+impl Owned {
+    fn of(object: &Value) -> Self {
+        let metadata = &object["metadata"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let uid = metadata["labels"][labels::UID].as_str().map(str::to_owned);
+        Self { namespace: text(&metadata["namespace"]), name: text(&metadata["name"]), uid }
+    }
 }
 
 /// The kinds that the controller writes and others may have objects of.
@@ -121,31 +195,26 @@ const WRITTEN: [(&str, &str); 5] = [
     ("PersistentVolumeClaim", "persistentvolumeclaims"),
 ];
 
-fn owners(server: &ApiServer) -> BTreeMap<(String, String, String), Option<String>> {
-    let mut owners = BTreeMap::new();
-    for (kind, plural) in WRITTEN {
-        for object in server.all(kind) {
-            let metadata = &object["metadata"];
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let uid = metadata["labels"][labels::UID].as_str().map(str::to_owned);
-            owners.insert((plural.to_owned(), text(&metadata["namespace"]), text(&metadata["name"])), uid);
-        }
-    }
-    owners
-}
-
 impl ClusterScene {
-    /// Reads everything, past hooks and trace.
-    pub fn of(server: &ApiServer) -> Self {
+    /// Reads what has changed since this moment.
+    #[must_use]
+    pub fn next(&self, server: &impl Source) -> Self {
+        let owned = WRITTEN.map(|(kind, plural)| {
+            let before = self.owned.get(plural).cloned().unwrap_or_default();
+            (plural, before.next(server, kind, |object| Some(Owned::of(object))))
+        });
+        let pod = |pod: &PodSeen| !pod.notebook_uid.is_empty();
+        let slice = |slice: &SliceSeen| !slice.notebook_uid.is_empty();
+        let claim = |claim: &ClaimSeen| !claim.notebook_uid.is_empty();
         Self {
             version: server.version(),
-            notebooks: server.all("Notebook").iter().filter_map(NotebookScene::of).collect(),
-            pods: decoded(server, "Pod", |pod: &PodSeen| !pod.notebook_uid.is_empty()),
-            slices: decoded(server, "EndpointSlice", |slice: &SliceSeen| !slice.notebook_uid.is_empty()),
-            volumes: decoded(server, "PersistentVolume", |_: &VolumeSeen| true),
-            claims: decoded(server, "PersistentVolumeClaim", |claim: &ClaimSeen| !claim.notebook_uid.is_empty()),
-            attachments: decoded(server, "VolumeAttachment", |_: &AttachmentSeen| true),
-            owners: owners(server),
+            notebooks: self.notebooks.next(server, "Notebook", NotebookScene::of),
+            pods: self.pods.next(server, "Pod", |object| decoded(object).filter(pod)),
+            slices: self.slices.next(server, "EndpointSlice", |object| decoded(object).filter(slice)),
+            volumes: self.volumes.next(server, "PersistentVolume", decoded),
+            claims: self.claims.next(server, "PersistentVolumeClaim", |object| decoded(object).filter(claim)),
+            attachments: self.attachments.next(server, "VolumeAttachment", decoded),
+            owned: owned.into(),
         }
     }
 
@@ -158,11 +227,55 @@ impl ClusterScene {
     pub fn pods_of<'a>(&'a self, uid: &'a str, role: PodRole) -> impl Iterator<Item = &'a PodSeen> {
         self.pods.iter().filter(move |pod| pod.notebook_uid == uid && pod.role == role)
     }
+
+    /// Whose an object of a kind is that we write, by its label; nothing if there is no such object.
+    pub fn owner(&self, plural: &str, namespace: &str, name: &str) -> Option<Option<&str>> {
+        let all = self.owned.get(plural)?;
+        let found = all.iter().find(|one| one.namespace == namespace && one.name == name)?;
+        Some(found.uid.as_deref())
+    }
 }
 
-fn decoded<T: DeserializeOwned>(server: &ApiServer, kind: &str, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-    let objects = server.all(kind);
-    objects.into_iter().filter_map(|object| serde_json::from_value(object).ok()).filter(wanted).collect()
+fn decoded<T: DeserializeOwned>(object: &Value) -> Option<T> {
+    T::deserialize(object).ok()
+}
+
+/// The cloud's part of a moment, but for what is on its disks.
+#[derive(Clone, Debug, Default)]
+pub struct CloudScene {
+    /// The version that this was read at.
+    pub version: u64,
+    /// All VMs.
+    pub vms: BTreeMap<Place, VmScene>,
+    /// All disks.
+    pub disks: BTreeMap<Place, DiskScene>,
+    /// All read-write attachments.
+    pub attachments: Vec<ReadWriteAttachment>,
+    /// The disks that are or were a home.
+    homes: Vec<Place>,
+}
+
+impl CloudScene {
+    /// Looks at everything.
+    pub fn of(world: &World) -> Self {
+        let vms = world.instance_statuses().into_iter().map(|(place, (status, id))| {
+            let labels = world.instance_labels(&place.at, &place.name);
+            let guest = world.guest(&place.at, &place.name);
+            (place, VmScene { status, id, labels, guest })
+        });
+        let disks = world.disk_ids().into_iter().map(|(place, id)| {
+            let labels = world.disk_labels(&place.at, &place.name);
+            (place, DiskScene { id, labels })
+        });
+        let disks: BTreeMap<Place, DiskScene> = disks.collect();
+        let is_home = |disk: &DiskScene| {
+            let role = disk.labels.get(labels::GCE_ROLE);
+            role.is_some_and(|role| matches!(role.as_str(), "home" | "kept"))
+        };
+        let homes = disks.iter().filter(|(_, disk)| is_home(disk)).map(|(place, _)| place.clone()).collect();
+        let attachments = world.read_write_attachments();
+        Self { version: world.version(), vms: vms.collect(), disks, attachments, homes }
+    }
 }
 
 /// One moment.
@@ -172,16 +285,10 @@ pub struct Scene {
     pub now: Timestamp,
     /// The cluster's label value, as objects in the cloud carry it.
     pub cluster_label: String,
-    /// The project.
-    pub project: String,
     /// The cluster.
     pub cluster: Arc<ClusterScene>,
-    /// All VMs.
-    pub vms: BTreeMap<Place, VmScene>,
-    /// All disks.
-    pub disks: BTreeMap<Place, DiskScene>,
-    /// All read-write attachments.
-    pub attachments: Vec<ReadWriteAttachment>,
+    /// The cloud.
+    pub cloud: Arc<CloudScene>,
     /// What is on the home disks.
     pub homes: BTreeMap<Place, HomeContent>,
     /// Records that guests wrote and that never reached a disk.
@@ -191,51 +298,29 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Looks at the world; `cluster` is what was read of the API server.
-    pub fn of(now: Timestamp, cluster_label: &str, world: &mut World, cluster: Arc<ClusterScene>) -> Self {
-        let vms = world.instance_statuses().into_iter().map(|(place, (status, id))| {
-            let labels = world.instance_labels(&place.at, &place.name);
-            let guest = world.guest(&place.at, &place.name);
-            (place, VmScene { status, id, labels, guest })
-        });
-        let vms = vms.collect();
-        let disks = world.disk_ids().into_iter().map(|(place, id)| {
-            let labels = world.disk_labels(&place.at, &place.name);
-            (place, DiskScene { id, labels })
-        });
-        let disks: BTreeMap<Place, DiskScene> = disks.collect();
-        let role = |disk: &DiskScene| disk.labels.get(labels::GCE_ROLE).cloned().unwrap_or_default();
-        let homes: Vec<Place> = disks
-            .iter()
-            .filter(|(_, disk)| matches!(role(disk).as_str(), "home" | "kept"))
-            .map(|(place, _)| place.clone())
-            .collect();
-        let homes = homes
-            .into_iter()
-            .filter_map(|place| Some((place.clone(), world.home_content(&place.at, &place.name)?)))
-            .collect();
-        Self {
-            now,
-            cluster_label: cluster_label.to_owned(),
-            project: world.settings().project.clone(),
-            cluster,
-            vms,
-            disks,
-            attachments: world.read_write_attachments(),
-            homes,
-            lost_records: world.lost_records(),
-            left_behind_records: world.left_behind_records(),
-        }
+    /// Looks at what is on the disks; `cluster` and `cloud` are what was read before of the rest.
+    pub fn of(
+        now: Timestamp,
+        cluster_label: &str,
+        world: &mut World,
+        cluster: Arc<ClusterScene>,
+        cloud: Arc<CloudScene>,
+    ) -> Self {
+        let content = |place: &Place| Some((place.clone(), world.home_content(&place.at, &place.name)?));
+        let homes = cloud.homes.iter().filter_map(content).collect();
+        let (lost_records, left_behind_records) = (world.lost_records(), world.left_behind_records());
+        let cluster_label = cluster_label.to_owned();
+        Self { now, cluster_label, cluster, cloud, homes, lost_records, left_behind_records }
     }
 
     /// The VMs that carry a notebook's uid and this cluster's label.
     pub fn vms_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = (&'a Place, &'a VmScene)> {
-        self.vms.iter().filter(move |(_, vm)| self.belongs(&vm.labels, uid))
+        self.cloud.vms.iter().filter(move |(_, vm)| self.belongs(&vm.labels, uid))
     }
 
     /// The disks that carry a notebook's uid and this cluster's label.
     pub fn disks_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = (&'a Place, &'a DiskScene)> {
-        self.disks.iter().filter(move |(_, disk)| self.belongs(&disk.labels, uid))
+        self.cloud.disks.iter().filter(move |(_, disk)| self.belongs(&disk.labels, uid))
     }
 
     /// Whether labels name this cluster and this notebook.
@@ -248,6 +333,7 @@ impl Scene {
     pub fn serves(&self, host: &HostRecord) -> bool {
         match host.kind {
             HostKind::Vm => self
+                .cloud
                 .vms
                 .get(&Place::new(&host.zone, &host.name))
                 .is_some_and(|vm| vm.guest.as_ref().is_some_and(|guest| guest.serving)),

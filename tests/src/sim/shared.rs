@@ -10,11 +10,12 @@ use rehost_api::labels;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::chance::{Chance, DISTURBED};
+use super::chance::Chance;
 use super::chronicle::{Chronicle, Weight};
 use super::line::{Cut, CutPlace};
-use super::scene::{ClusterScene, Scene};
-use crate::kube::{ApiServer, Call, Verb, Verdict, Which};
+use super::scene::{CloudScene, ClusterScene, Scene};
+use super::wording::{named, refusal, short, told};
+use crate::kube::{ApiServer, Call, Verb, Verdict};
 use crate::oracles::{Change, IdleLooks, Judge, Stillness, Violation};
 use crate::world::exchange::method_name;
 use crate::world::{Place, Request, Response, World, schema};
@@ -58,10 +59,12 @@ pub struct Shared {
     chronicle: Mutex<Chronicle>,
     judge: Mutex<Judge>,
     cluster: Mutex<Arc<ClusterScene>>,
+    /// Nothing, once something has changed behind the cloud's own count.
+    cloud: Mutex<Option<Arc<CloudScene>>>,
     last: Mutex<Last>,
     speaker: Mutex<String>,
     doings: Mutex<Doings>,
-    chance: Mutex<Option<Chance>>,
+    pub(super) chance: Mutex<Option<Chance>>,
     check_shapes: bool,
     /// Counts steps, so that those who wait look again.
     steps: watch::Sender<u64>,
@@ -71,6 +74,7 @@ pub struct Shared {
     /// Which of the requests since the last cut were sent to change something.
     writes: Mutex<Vec<u64>>,
     looks: AtomicUsize,
+    crashes: AtomicUsize,
     cuts: Mutex<VecDeque<Cut>>,
     deaths: mpsc::UnboundedSender<u64>,
 }
@@ -94,6 +98,7 @@ impl Shared {
             chronicle: Mutex::new(Chronicle::new(start)),
             judge: Mutex::new(Judge::new()),
             cluster: Mutex::default(),
+            cloud: Mutex::default(),
             last: Mutex::default(),
             speaker: Mutex::default(),
             doings: Mutex::default(),
@@ -104,6 +109,7 @@ impl Shared {
             requests: AtomicU64::new(0),
             writes: Mutex::default(),
             looks: AtomicUsize::new(0),
+            crashes: AtomicUsize::new(0),
             cuts: Mutex::new(cuts.into()),
             deaths,
         });
@@ -117,7 +123,7 @@ impl Shared {
     }
 
     /// Writes something down.
-    pub fn note(&self, weight: Weight, who: &str, what: impl Into<String>, whole: &str) {
+    pub fn note(&self, weight: Weight, who: &str, what: impl Into<String>, whole: impl std::fmt::Display) {
         lock(&self.chronicle).note(self.clock.now(), weight, who, what.into(), whole);
     }
 
@@ -129,7 +135,7 @@ impl Shared {
     /// The hash over everything so far, the API server's answers included.
     pub fn hash(&self) -> String {
         let mut chronicle = lock(&self.chronicle);
-        chronicle.note(self.clock.now(), Weight::Minor, "end", String::new(), &self.server.trace().hash());
+        chronicle.note(self.clock.now(), Weight::Minor, "end", String::new(), self.server.trace_hash());
         chronicle.hash()
     }
 
@@ -164,9 +170,15 @@ impl Shared {
         lock(&self.cuts).len()
     }
 
+    /// How often the controller was cut down.
+    pub fn crashes(&self) -> usize {
+        self.crashes.load(Ordering::Relaxed)
+    }
+
     /// The controller died.
     pub fn died(&self, incarnation: u64, at: &str) {
         self.note(Weight::Headline, "crash", at, "");
+        self.crashes.fetch_add(1, Ordering::Relaxed);
         lock(&self.cuts).pop_front();
         self.requests.store(0, Ordering::Relaxed);
         lock(&self.writes).clear();
@@ -198,12 +210,25 @@ impl Shared {
     pub fn scene(&self) -> Scene {
         let cluster = {
             let mut cached = lock(&self.cluster);
-            if cached.version != self.server.version() || cached.version == 0 {
-                *cached = Arc::new(ClusterScene::of(&self.server));
+            if cached.version != self.server.version() {
+                *cached = Arc::new(cached.next(&self.server));
             }
             cached.clone()
         };
-        Scene::of(self.clock.now(), &labels::gce_label_value(CLUSTER), &mut lock(&self.world), cluster)
+        let mut world = lock(&self.world);
+        let cloud = {
+            let mut cached = lock(&self.cloud);
+            if cached.as_ref().is_none_or(|cloud| cloud.version != world.version()) {
+                *cached = Some(Arc::new(CloudScene::of(&world)));
+            }
+            cached.clone().unwrap_or_default()
+        };
+        Scene::of(self.clock.now(), &labels::gce_label_value(CLUSTER), &mut world, cluster, cloud)
+    }
+
+    /// The test's own hand has changed something in the cloud.
+    pub fn cloud_was_touched(&self) {
+        *lock(&self.cloud) = None;
     }
 
     /// Something has happened: the oracles look.
@@ -239,6 +264,7 @@ impl Shared {
     /// Writes down how VMs and guests have changed.
     fn tell_changes(&self, scene: &Scene) {
         let now: Last = scene
+            .cloud
             .vms
             .iter()
             .map(|(place, vm)| (place.clone(), (vm.status, vm.guest.as_ref().is_some_and(|guest| guest.serving))))
@@ -296,8 +322,9 @@ impl Shared {
         let verb = method_name(request.method);
         let weight = if verb == "GET" { Weight::Minor } else { Weight::Major };
         let what = format!("{verb} {} -> {}{}", short(&request.path), response.status, refusal(response));
-        let whole = format!("{:?} {:?} {}", request.query, request.body, response.body);
-        lock(&self.chronicle).note(at, weight, &who, what, &whole);
+        let body = request.body.as_ref().unwrap_or(&Value::Null);
+        let whole = format_args!("{:?} {body} {}", request.query, response.body);
+        lock(&self.chronicle).note(at, weight, &who, what, whole);
         if who == CONTROLLER {
             let mut doings = lock(&self.doings);
             if weight == Weight::Major {
@@ -331,8 +358,8 @@ impl Shared {
         let weight = if call.verb.is_write() { Weight::Major } else { Weight::Minor };
         let what = format!("{} -> {status}", named(call));
         let body = call.body.as_ref().map(|body| told(call, body)).unwrap_or_default();
-        let whole = call.body.as_ref().map(ToString::to_string).unwrap_or_default();
-        self.note(weight, &call.user, format!("{what}{body}"), &whole);
+        let whole = call.body.as_deref().unwrap_or(&Value::Null);
+        self.note(weight, &call.user, format!("{what}{body}"), whole);
         if call.user == CONTROLLER {
             let mut doings = lock(&self.doings);
             match call.verb {
@@ -360,102 +387,4 @@ impl Shared {
         };
         self.note(Weight::Headline, "fault", format!("{} {how}", named(call)), "");
     }
-
-    // Chance.
-
-    /// A request to the cloud is on its way for a while.
-    pub async fn travels(&self) {
-        let wait = lock(&self.chance).as_mut().and_then(Chance::latency);
-        if let Some(wait) = wait {
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// What becomes of a request before its effect.
-    pub async fn fate_before(&self, call: &Call) -> Verdict {
-        if call.user != CONTROLLER {
-            return Verdict::Pass;
-        }
-        self.travels().await;
-        lock(&self.chance).as_mut().map_or(Verdict::Pass, |chance| chance.fate(call, true))
-    }
-
-    /// What becomes of it after its effect.
-    pub async fn fate_after(&self, call: &Call) -> Verdict {
-        if call.user != CONTROLLER {
-            return Verdict::Pass;
-        }
-        self.travels().await;
-        lock(&self.chance).as_mut().map_or(Verdict::Pass, |chance| chance.fate(call, false))
-    }
-
-    /// No faults for a while, those that wait among them; or faults again.
-    pub fn calm(&self, calm: bool) {
-        let Some(()) = self.draw(|chance| chance.calm(calm)) else { return };
-        self.note(Weight::Headline, "chance", if calm { "rests" } else { "goes on" }, "");
-        if calm {
-            lock(&self.world).faults_clear();
-            for resource in DISTURBED {
-                let which = Which { user: Some(CONTROLLER.to_owned()), resource: Some(resource.to_owned()) };
-                self.server.set_watch_lag(which, std::time::Duration::ZERO);
-            }
-        }
-    }
-
-    /// Draws from the run's chance, if it has any.
-    pub fn draw<T>(&self, draw: impl FnOnce(&mut Chance) -> T) -> Option<T> {
-        lock(&self.chance).as_mut().map(draw)
-    }
-}
-
-fn named(call: &Call) -> String {
-    let subresource = if call.subresource.is_empty() { String::new() } else { format!("/{}", call.subresource) };
-    let name = [call.namespace.as_str(), call.name.as_str()].into_iter().filter(|part| !part.is_empty());
-    format!("{} {}{subresource} {}", call.verb.as_str(), call.resource, name.collect::<Vec<_>>().join("/"))
-}
-
-/// What a write says, as far as it helps to read the story.
-fn told(call: &Call, body: &Value) -> String {
-    if call.resource == "notebooks" && call.subresource == "status" {
-        let status = &body["status"];
-        let transition = &status["transition"];
-        let ready = status["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Ready");
-        let ready = ready.map_or_else(String::new, |ready| {
-            let word = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
-            format!("{} {}: {}", word("status"), word("reason"), word("message"))
-        });
-        let step = if transition.is_null() {
-            "at rest".to_owned()
-        } else {
-            format!(
-                "{} {}/{} a{}",
-                word(transition, "id"),
-                word(transition, "kind"),
-                word(transition, "step"),
-                transition["attempt"]
-            )
-        };
-        return format!(" [{}; {step}; {ready}]", word(status, "phase"));
-    }
-    if call.resource == "events" {
-        return format!(" [{}: {}]", word(body, "reason"), word(body, "note"));
-    }
-    if call.resource == "endpointslices" {
-        return format!(" [{}]", body["endpoints"]);
-    }
-    String::new()
-}
-
-fn word(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_default().to_owned()
-}
-
-fn short(path: &str) -> &str {
-    path.split_once("/zones/").map_or(path, |(_, rest)| rest)
-}
-
-/// What the cloud says when it refuses, or of an operation that failed.
-fn refusal(response: &Response) -> String {
-    let words = response.body["error"]["message"].as_str();
-    words.map_or_else(String::new, |words| format!(" {words}"))
 }

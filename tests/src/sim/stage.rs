@@ -1,22 +1,38 @@
 //! What is there before a story begins: definitions, namespace, class, images; and the counting of panics.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, LazyLock, Once};
 
 use serde_json::{Value, json};
 
 use super::shared::{Shared, lock};
 use super::{NAMESPACE, PROJECT};
+use crate::kube::Kinds;
 
-/// Our custom resource definitions, as they are in the tree.
-#[allow(clippy::expect_used, reason = "the definitions are built in")]
-pub fn definitions() -> Vec<Value> {
-    [
+/// The built-in kinds, and ours as the tree defines them: read once for all runs.
+static KINDS: LazyLock<Arc<Kinds>> = LazyLock::new(|| {
+    let definitions = [
         include_str!("../../../crds/yaml/notebooks.rehost.dev.yaml"),
         include_str!("../../../crds/yaml/notebookclasses.rehost.dev.yaml"),
-    ]
-    .map(|text| serde_saphyr::from_str(text).expect("a definition is YAML"))
-    .into()
+    ];
+    Arc::new(Kinds::new(&definitions.map(read)))
+});
+
+/// The class of every story: the sample in the tree.
+static CLASS: LazyLock<Value> = LazyLock::new(|| {
+    let mut class = read(include_str!("../../../config/samples/class.yaml"));
+    class["spec"]["project"] = json!(PROJECT);
+    class
+});
+
+#[allow(clippy::expect_used, reason = "what is in the tree can be read")]
+fn read(text: &str) -> Value {
+    serde_saphyr::from_str(text).expect("a file of the tree is YAML")
+}
+
+/// The kinds of every run's API server.
+pub fn kinds() -> Arc<Kinds> {
+    KINDS.clone()
 }
 
 /// Sets the stage of every story.
@@ -36,10 +52,7 @@ pub fn set(shared: &Arc<Shared>) {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": NAMESPACE, "labels": {"rehost.dev/notebooks": "allowed"}}});
     administrator.create(&namespace).expect("a namespace");
-    let mut class: Value =
-        serde_saphyr::from_str(include_str!("../../../config/samples/class.yaml")).expect("the sample is YAML");
-    class["spec"]["project"] = json!(PROJECT);
-    administrator.create(&class).expect("a class");
+    administrator.create(&CLASS).expect("a class");
 }
 
 thread_local! {

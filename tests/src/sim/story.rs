@@ -136,25 +136,43 @@ pub enum Failed {
 /// Tells chapters, one after the other, of the notebook `name`.
 pub async fn tell(run: &Run, name: &str, chapters: &[Chapter]) -> Result<(), Failed> {
     for chapter in chapters {
-        run.shared().note(Weight::Headline, "story", chapter.name, "");
-        for act in &chapter.acts {
-            run.act(name, act).map_err(|refusal| Failed::Refused { chapter: chapter.name.to_owned(), refusal })?;
-        }
-        let bound_s = chapter.cloud_s + run.allowance_s();
-        run.until(name, chapter.name, bound_s, &chapter.until, chapter.meanwhile.as_ref()).await?;
-        if chapter.rests {
-            run.quiet(chapter.name).await?;
-            run.shared().rests();
-            run.in_order(chapter.name)?;
-        }
-        if chapter.still {
-            run.still(name, chapter.name).await?;
-        }
+        run.tell_chapter(name, chapter).await?;
     }
     Ok(())
 }
 
+/// Tells chapters until one has begun and ended after the last cut, and then the last of all. Without a cut, all of them.
+pub async fn tell_recovery(run: &Run, name: &str, chapters: &[Chapter]) -> Result<(), Failed> {
+    let Some((ending, before)) = chapters.split_last() else { return Ok(()) };
+    for chapter in before {
+        let has_recovered = run.shared().crashes() > 0 && run.shared().cuts_left() == 0;
+        run.tell_chapter(name, chapter).await?;
+        if has_recovered {
+            break;
+        }
+    }
+    run.tell_chapter(name, ending).await
+}
+
 impl Run {
+    async fn tell_chapter(&self, name: &str, chapter: &Chapter) -> Result<(), Failed> {
+        self.shared().note(Weight::Headline, "story", chapter.name, "");
+        for act in &chapter.acts {
+            self.act(name, act).map_err(|refusal| Failed::Refused { chapter: chapter.name.to_owned(), refusal })?;
+        }
+        let bound_s = chapter.cloud_s + self.allowance_s();
+        self.until(name, chapter.name, bound_s, &chapter.until, chapter.meanwhile.as_ref()).await?;
+        if chapter.rests {
+            self.quiet(chapter.name).await?;
+            self.shared().rests();
+            self.in_order(chapter.name)?;
+        }
+        if chapter.still {
+            self.still(name, chapter.name).await?;
+        }
+        Ok(())
+    }
+
     /// The time beyond the cloud's own that a change may take: a minute, and what was inflicted on the controller.
     fn allowance_s(&self) -> f64 {
         let cuts = u32::try_from(self.settings.cuts.len()).unwrap_or(u32::MAX);
@@ -240,25 +258,41 @@ impl Run {
     }
 
     async fn watch_stillness(&self, name: &str, chapter: &str) -> Result<(), Failed> {
-        // The sweeps have yet to see what has just ended: that is a cause.
-        self.wait(Duration::from_secs(2 * self.settings.sweep_interval_s)).await;
-        self.shared().watch_doings();
-        self.wait(STILL).await;
-        self.judge_stillness(0);
-        self.shared().watch_doings();
-        let causes = churn::churn(self, name, STILL).await;
-        self.judge_stillness(causes);
+        self.sweeps_catch_up().await;
+        self.watch_window(async || {
+            self.wait(STILL).await;
+            0
+        })
+        .await;
+        self.watch_window(async || churn::churn(self, name, STILL).await).await;
         self.shared().rests();
         self.in_order(chapter)
     }
 
-    fn judge_stillness(&self, causes: usize) {
-        let (stillness, looks) = self.shared().doings();
-        for found in stillness.found() {
-            self.shared().found(Stillness::NAME, Stillness::SENTENCE, found);
-        }
-        for found in looks.found(causes) {
-            self.shared().found(IdleLooks::NAME, IdleLooks::SENTENCE, found);
+    /// The sweeps have yet to see what has just ended: that is a cause to look.
+    async fn sweeps_catch_up(&self) {
+        self.wait(Duration::from_secs(2 * self.settings.sweep_interval_s)).await;
+    }
+
+    /// Watches while `time` passes, which gives back how many looks there were causes for. Nothing may be written, come what may;
+    /// but a controller that was cut down meanwhile has looked at everything once, so that its looks are counted in another
+    /// window.
+    async fn watch_window(&self, time: impl AsyncFn() -> usize) {
+        loop {
+            let crashes = self.shared().crashes();
+            self.shared().watch_doings();
+            let causes = time().await;
+            let (stillness, looks) = self.shared().doings();
+            for found in stillness.found() {
+                self.shared().found(Stillness::NAME, Stillness::SENTENCE, found);
+            }
+            if self.shared().crashes() == crashes {
+                for found in looks.found(causes) {
+                    self.shared().found(IdleLooks::NAME, IdleLooks::SENTENCE, found);
+                }
+                return;
+            }
+            self.sweeps_catch_up().await;
         }
     }
 

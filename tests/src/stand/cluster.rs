@@ -19,10 +19,11 @@ use rehost_api::{Notebook, labels};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::{CLUSTER, Cloud, OPERATOR_NAMESPACE, PROJECT, StandError};
+use super::{CLUSTER, Cloud, Install, OPERATOR_NAMESPACE, PROJECT, StandError};
 use crate::control_plane::helm::chart;
 use crate::control_plane::{ADMIN, ControlPlane};
 use crate::kubelet::{Disks, Kubelet, Times};
+use crate::manifests::root;
 
 /// Where the nodes are.
 pub const ZONE: &str = "us-central1-a";
@@ -38,23 +39,21 @@ const TIMES: Times = Times { start_s: 1.0, ready_s: 2.0, end_s: 2.0 };
 /// How long the API server may take to learn of a role from its own watch.
 const RIGHTS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Installs the chart with the real Helm. Nobody runs its Deployment: this process is the controller.
-pub(super) async fn install_chart(
-    plane: &ControlPlane,
-    cloud: &Cloud,
-    admission_policy: bool,
-) -> Result<(), StandError> {
-    let chart = chart().display().to_string();
-    let settings = [
-        format!("cluster={CLUSTER}"),
-        format!("computeEndpoint=http://{}", cloud.address),
-        format!("admissionPolicy.create={admission_policy}"),
-    ];
-    let mut arguments = vec!["install", "rehost", &chart, "--namespace", OPERATOR_NAMESPACE, "--create-namespace"];
-    for setting in &settings {
-        arguments.extend(["--set", setting]);
+/// Installs the chart with the real Helm.
+pub(super) async fn install_chart(plane: &ControlPlane, cloud: &Cloud, install: &Install) -> Result<(), StandError> {
+    match install {
+        Install::Chart => {
+            let chart = chart().display().to_string();
+            let settings = [format!("cluster={CLUSTER}"), format!("computeEndpoint=http://{}", cloud.address)];
+            let mut arguments =
+                vec!["install", "rehost", &chart, "--namespace", OPERATOR_NAMESPACE, "--create-namespace"];
+            for setting in &settings {
+                arguments.extend(["--set", setting]);
+            }
+            plane.helm()?.output(&arguments).await?;
+        }
+        Install::Typed(line) => drop(plane.shell(&root())?.output(line).await?),
     }
-    plane.helm()?.output(&arguments).await?;
     let definitions = ["crd/notebooks.rehost.dev", "crd/notebookclasses.rehost.dev"];
     let waits = [&["wait", "--for=condition=Established", "--timeout=30s"][..], &definitions].concat();
     plane.kubectl().output(&waits).await?;

@@ -132,6 +132,8 @@ type Observer = Box<dyn FnMut(Timestamp, &Request, &Response) + Send>;
 pub struct World {
     settings: WorldSettings,
     now: Timestamp,
+    /// Counts what may have changed something.
+    version: u64,
     agenda: Agenda,
     dice: Dice,
     times: CloudTimes,
@@ -190,6 +192,7 @@ impl World {
     pub fn new(settings: WorldSettings) -> World {
         let mut world = World {
             now: settings.start,
+            version: 0,
             agenda: Agenda::default(),
             dice: Dice::new(settings.seed),
             times: CloudTimes::read(),
@@ -232,6 +235,7 @@ impl World {
     /// world's own now.
     pub fn handle(&mut self, at: Timestamp, request: &Request) -> Response {
         self.advance(at);
+        self.version += u64::from(request.method != Method::Get);
         let response = match self.answer(request) {
             Ok(body) => Response { status: 200, body },
             Err(refusal) => refusal.response(),
@@ -249,6 +253,7 @@ impl World {
     pub fn advance(&mut self, to: Timestamp) {
         while let Some((at, event)) = self.agenda.take(to) {
             self.now = self.now.max(at);
+            self.version += 1;
             self.happen(event);
         }
         self.now = self.now.max(to);
@@ -257,6 +262,12 @@ impl World {
     /// When something next happens by itself; `None` in a world at rest.
     pub fn next_event_at(&self) -> Option<Timestamp> {
         self.agenda.next_at()
+    }
+
+    /// A number that changes whenever a request or an event may have changed something. What is on a disk changes without:
+    /// it is worked out when somebody looks. What the test's own hand does is for the test to know.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The world's time.

@@ -107,6 +107,8 @@ pub(super) struct Operation {
     user: String,
     pub(super) status: OperationStatus,
     inserted_at: Timestamp,
+    /// The same, as it is shown.
+    pub(super) insert_time: String,
     started_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
     takes: SignedDuration,
@@ -168,6 +170,7 @@ impl World {
             user,
             status: OperationStatus::Pending,
             inserted_at: self.now,
+            insert_time: stamp(self.now),
             started_at: None,
             ended_at: None,
             takes,
@@ -269,7 +272,7 @@ impl World {
             "status": operation.status.word(),
             "user": operation.user,
             "progress": progress,
-            "insertTime": stamp(operation.inserted_at),
+            "insertTime": operation.insert_time,
             "selfLink": self.links.link(&format!("projects/{project}/{scope}/operations/{}", operation.name)),
         });
         match &operation.scope {

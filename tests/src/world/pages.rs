@@ -67,16 +67,27 @@ impl World {
                 Ok(false)
             }
             Some("creationTimestamp desc") => {
-                for item in items.iter_mut() {
+                for item in items.iter_mut().filter(|item| !matches!(item.source, Source::Operation(_))) {
                     item.source = Source::Made(self.render(item));
                 }
-                items.sort_by(|one, other| created(other).cmp(created(one)).then_with(|| key(one).cmp(&key(other))));
+                let order = |one: &Item<'_>, other: &Item<'_>| self.created(other).cmp(self.created(one));
+                items.sort_by(|one, other| order(one, other).then_with(|| key(one).cmp(&key(other))));
                 Ok(true)
             }
             Some(other) => {
                 let why = "Only name and creationTimestamp desc are supported.";
                 Err(Refusal::invalid("orderBy", other, why))
             }
+        }
+    }
+
+    /// When an item was made, as it is shown; operations have no creation time but an insert time, and are not rendered for it.
+    fn created<'i>(&'i self, item: &'i Item<'_>) -> &'i str {
+        match &item.source {
+            Source::Made(shown) => text(shown, "creationTimestamp"),
+            Source::Kept(shown) => text(shown, "creationTimestamp"),
+            Source::Operation(id) => self.operations.get(id).map_or("", |operation| &operation.insert_time),
+            Source::Instance(..) | Source::Disk(..) | Source::Snapshot(..) => "",
         }
     }
 
@@ -105,7 +116,8 @@ impl World {
                 let later_by_name = key(item) > (part(1), part(2));
                 let time = part(3);
                 if newest_first {
-                    created(item) < time || (created(item) == time && later_by_name)
+                    let at = self.created(item);
+                    at < time || (at == time && later_by_name)
                 } else {
                     later_by_name
                 }
@@ -117,7 +129,7 @@ impl World {
         for item in items.iter().skip(from) {
             let Some(shown) = self.fitting(item, filter) else { continue };
             if page.len() == page_max {
-                let position = last.map(|last| json!([query, last.scope, last.name, created(last)]));
+                let position = last.map(|last| json!([query, last.scope, last.name, self.created(last)]));
                 return Ok((page, position.map(|position| codec.encode(position.to_string()))));
             }
             page.push((item.scope.clone(), shown));
@@ -158,17 +170,4 @@ pub(super) fn regional<'w>(all: &'w BTreeMap<Place, Value>, wanted: &dyn Fn(&str
 
 fn key<'i>(item: &'i Item<'_>) -> (&'i str, &'i str) {
     (&item.scope, &item.name)
-}
-
-/// When an item that was rendered was made; operations have no creation time but an insert time.
-fn created<'i>(item: &'i Item<'_>) -> &'i str {
-    let shown = match &item.source {
-        Source::Made(shown) => shown,
-        Source::Kept(shown) => shown,
-        Source::Instance(..) | Source::Disk(..) | Source::Snapshot(..) | Source::Operation(_) => &Value::Null,
-    };
-    match text(shown, "creationTimestamp") {
-        "" => text(shown, "insertTime"),
-        time => time,
-    }
 }

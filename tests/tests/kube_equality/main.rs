@@ -22,7 +22,7 @@ use compare::{Side, differences};
 use kube::Client;
 use rehost_tests::control_plane::{self, ControlPlane};
 use rehost_tests::kube::extract::{DOCUMENTS, extract};
-use rehost_tests::kube::{ApiServer, Settings};
+use rehost_tests::kube::{ApiServer, Kinds, Settings};
 use serde_json::Value;
 
 const SCRIPTS: std::ops::Range<u64> = 0..200;
@@ -41,7 +41,12 @@ async fn real() -> ControlPlane {
 #[allow(clippy::disallowed_methods, reason = "the real one's clock is the machine's, too")]
 fn simulated(crd: &Value) -> ApiServer {
     let now = Arc::new(jiff::Timestamp::now);
-    ApiServer::new(Settings { seed: 1, now, crds: vec![crd.clone()], controllers: false })
+    ApiServer::new(Settings {
+        seed: 1,
+        now,
+        kinds: Arc::new(Kinds::new(std::slice::from_ref(crd))),
+        controllers: false,
+    })
 }
 
 async fn install(client: &Client, crd: &Value) {

@@ -3,14 +3,15 @@
 
 mod crashes;
 mod determinism;
+mod ownership;
 mod planted;
 
-use rehost_tests::sim::{Extent, Plan, Rates, Settings};
+use rehost_tests::sim::{Extent, Length, Plan, Rates, Settings};
 
 const EXTENT: Extent = Extent::Whole;
 
 fn plan(settings: Settings) -> Plan {
-    Plan { extent: EXTENT, settings }
+    Plan { extent: EXTENT, length: Length::Whole, settings }
 }
 
 fn passes(plan: &Plan) {

@@ -124,6 +124,25 @@ fn a_disk_torn_out_is_seen_by_content() {
     });
 }
 
+/// The disk that is kept is another one of the same name.
+#[test]
+fn another_disk_kept_in_its_place_is_seen_by_content() {
+    caught_by("content", |run| async move {
+        let name = home(&run);
+        let body = json!({"name": name, "sizeGb": "100", "labels": labels(&run, "kept")});
+        run.act(NAME, &Act::Delete).unwrap();
+        run.wait(Duration::from_mins(3)).await;
+        let send = |method, path: &str, body| {
+            let answer = run.with_world(|world| world.handle(world.now(), &request(method, path, body)));
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        };
+        send(Method::Delete, &format!("disks/{name}"), None);
+        run.wait(Duration::from_mins(1)).await;
+        send(Method::Post, "disks", Some(body));
+        run.wait(Duration::from_mins(1)).await;
+    });
+}
+
 /// The controller writes although there is nothing to write.
 #[test]
 fn a_write_at_rest_is_seen_by_stillness() {

@@ -1,18 +1,22 @@
 //! Ring 3: the real controller as the chart's own user, a real API server, HTTP to the simulated cloud.
 //!
-//! One test with sections, since all of them share one installation: bringing one up takes longer than most of them.
+//! Few tests with sections, since the sections of one share an installation: bringing one up takes longer than most of them.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test ends where its world is not as it must be")]
 
+mod again;
 mod cases;
+mod person;
+mod readme;
 mod refusals;
 mod rest;
 mod rights;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::DeleteParams;
 use rehost_api::Notebook;
 use rehost_tests::control_plane::{ADMIN, Kubectl};
 use rehost_tests::manifests::root;
@@ -22,9 +26,17 @@ use rehost_tests::quickstart::checks::{Check, Checks};
 use rehost_tests::quickstart::look::Look;
 use rehost_tests::quickstart::screen::{Screen, Show};
 use rehost_tests::quickstart::story::Story;
-use rehost_tests::stand::{Ledger, Stand, StandSettings, ZONE};
+use rehost_tests::stand::{Install, Ledger, Stand, StandSettings, ZONE};
+use rehost_tests::world::Method;
+use rehost_tests::world::exchange::Observer;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
+use person::Person;
+use readme::Readme;
+
+/// Seconds of the cloud in a real one, where no times are looked at.
+const FAST: f64 = 20.0;
 /// More than any step takes on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -34,35 +46,22 @@ struct Ring {
     ledger: Ledger,
     client: Client,
     kubectl: Kubectl,
+    person: Person,
     board: Arc<Board>,
     look: Look,
 }
 
 impl Ring {
-    async fn start() -> Self {
+    async fn start(settings: StandSettings, observers: Vec<Observer>) -> Self {
         let ledger = Ledger::default();
-        let settings =
-            StandSettings { progress: Arc::new(|part| eprintln!("bringing up {part}")), ..StandSettings::default() };
-        let stand = Stand::start(settings, vec![ledger.observer()]).await.expect("it comes up");
+        let settings = StandSettings { progress: Arc::new(|part| eprintln!("bringing up {part}")), ..settings };
+        let observers = [observers, vec![ledger.observer()]].concat();
+        let stand = Stand::start(settings, observers).await.expect("it comes up");
         let client = stand.plane.client(ADMIN).await.expect("a client");
         let look = Look::new(client.clone(), stand.cloud.clone());
         let board = Arc::new(Board::watch(client.clone(), stand.clock.clone()));
-        let kubectl = stand.plane.kubectl();
-        Self { stand, ledger, client, kubectl, board, look }
-    }
-
-    fn notebooks(&self) -> Api<Notebook> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
-    }
-
-    /// Server-side apply with strict field validation, as kubectl does it.
-    async fn apply(&self, manifest: &Value) -> Result<Notebook, String> {
-        let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let strict = PatchParams::apply("person").validation_strict();
-        self.notebooks().patch(&name, &strict, &Patch::Apply(manifest)).await.map_err(|error| match error {
-            kube::Error::Api(status) => status.message,
-            other => other.to_string(),
-        })
+        let (kubectl, person) = (stand.plane.kubectl(), Person::new(client.clone()));
+        Self { stand, ledger, client, kubectl, person, board, look }
     }
 
     async fn until(&self, what: &str, name: &str, wanted: impl Fn(Option<&Notebook>) -> bool) -> Option<Notebook> {
@@ -79,7 +78,7 @@ impl Ring {
 
     async fn delete(&self, names: &[String]) {
         for name in names {
-            self.notebooks().delete(name, &DeleteParams::default()).await.expect("it can be deleted");
+            self.person.notebooks().delete(name, &DeleteParams::default()).await.expect("it can be deleted");
         }
         for name in names {
             self.until("is gone", name, |notebook| notebook.is_none()).await;
@@ -101,9 +100,19 @@ impl Ring {
     /// Namespace and class of the samples.
     async fn prepare(&self) {
         for file in ["namespace.yaml", "class.yaml"] {
-            let path = root().join("config/samples").join(file);
-            let manifest = std::fs::read_to_string(path).expect("the samples are there");
+            let manifest = in_the_tree(&format!("config/samples/{file}"));
             self.kubectl.apply(&manifest).await.expect("they are right");
+        }
+    }
+
+    /// Deletes what notebooks of this name left in the cloud, as their owner would who needs it no more.
+    async fn forget_kept_disks(&self, name: &str) {
+        for left in self.in_the_cloud(name) {
+            let answer = self.stand.cloud.call(Method::Delete, &format!("zones/{ZONE}/{left}"), &[], None).await;
+            assert_eq!(answer.status, 200, "{left}: {}", answer.body);
+        }
+        while !self.in_the_cloud(name).is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
@@ -134,23 +143,34 @@ fn host(notebook: &Notebook) -> (String, String) {
     (host.name, host.shape)
 }
 
-/// What runs by itself. The story is the quickstart's, whose own check tells it; `rights` holds the chart's grants against what was
-/// asked, and needs the story before it: `RING3=story,rights`.
-const SECTIONS: &str = "admission,plain,stalled,rest";
+/// A file of the tree.
+fn in_the_tree(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
 
-/// `RING3=rest,plain` runs these sections alone, while somebody works on them.
+/// `RING3=rest,plain` runs these sections alone, while somebody works on them. `rights` needs the story before it.
+fn asked_for(section: &str) -> bool {
+    std::env::var("RING3").map_or(true, |asked| asked.split(',').any(|one| one == section))
+}
+
 fn wanted(section: &str) -> bool {
-    let asked = std::env::var("RING3").unwrap_or_else(|_| SECTIONS.to_owned());
-    let runs = asked.split(',').any(|one| one == section);
+    let runs = asked_for(section);
     if runs {
         eprintln!("--- {section}");
     }
     runs
 }
 
+/// One installation at a time: the times of its steps are looked at, and a machine may have few processors.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_installation() {
-    let ring = Ring::start().await;
+    if !["admission", "story", "plain", "stalled", "rest", "rights"].into_iter().any(asked_for) {
+        return;
+    }
+    let _alone = ALONE.lock().await;
+    let ring = Ring::start(StandSettings::default(), Vec::new()).await;
     if wanted("admission") {
         refusals::at_admission(&ring).await;
     }
@@ -172,6 +192,37 @@ async fn a_whole_installation() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installation_after_the_readme() {
+    if !["readme", "again"].into_iter().any(asked_for) {
+        return;
+    }
+    let _alone = ALONE.lock().await;
+    let (readme, log) = (Readme::read(), again::Log::default());
+    let install = Install::Typed(readme.install.clone());
+    let settings = StandSettings { time_scale: FAST, install, ..StandSettings::default() };
+    let sweep_interval_s = settings.sweep_interval_s;
+    let mut ring = Ring::start(settings, vec![log.observer()]).await;
+    if wanted("readme") {
+        readme::does_what_it_says(&ring, &readme).await;
+        // The next section's controller knows nothing yet, as ring 2's does at first.
+        ring.stand.crash_controller();
+        ring.stand.start_controller(sweep_interval_s).await.expect("it starts again");
+    }
+    ring.prepare().await;
+    if wanted("again") {
+        again::with_the_same_requests(&ring, &log).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_supported_kubernetes() {
+    let _alone = ALONE.lock().await;
+    if wanted("versions") {
+        versions::hold().await;
+    }
+}
+
 async fn tell_the_story(ring: &Ring) {
     let show = Arc::new(|check: &Check| {
         if !check.passed {
@@ -190,7 +241,7 @@ async fn tell_the_story(ring: &Ring) {
 }
 
 async fn from_creation_to_end(ring: &Ring) {
-    ring.apply(&vm_notebook("plain")).await.expect("it is right");
+    ring.person.apply(&vm_notebook("plain")).await.expect("it is right");
     let notebook = ring.ready("plain").await;
     assert_eq!(host(&notebook).1, "n1-standard-1");
     assert_eq!(ring.in_the_cloud("plain").len(), 3, "a VM, its boot disk and a home: {:?}", ring.in_the_cloud("plain"));

@@ -5,6 +5,7 @@ use rehost_tests::quickstart::board;
 use serde_json::{Value, json};
 
 use super::cases::{self, Case, Expect, merged};
+use super::person::Person;
 use super::{Ring, host};
 
 /// Beside whom the broken ones are applied.
@@ -15,6 +16,13 @@ pub async fn at_admission(ring: &Ring) {
     let namespace =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": rehost_tests::quickstart::NAMESPACE}});
     ring.kubectl.apply(&namespace.to_string()).await.expect("a namespace");
+    let wrong = what_admission_lets_pass(&ring.person).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(ring.ledger.count(), rehost_tests::stand::NODES.len(), "nothing was asked of the cloud but the nodes");
+}
+
+/// The broken manifests that the API server takes, or refuses in other words than it should.
+pub async fn what_admission_lets_pass(person: &Person) -> Vec<String> {
     let (base, cases) = cases::all();
     let mut wrong = Vec::new();
     for case in cases.iter().filter(|case| case.expect == Expect::Admission) {
@@ -22,11 +30,14 @@ pub async fn at_admission(ring: &Ring) {
         let broken = match &case.then {
             None => first,
             Some(then) => {
-                ring.apply(&first).await.unwrap_or_else(|error| panic!("{}: the first is refused: {error}", case.name));
+                person
+                    .apply(&first)
+                    .await
+                    .unwrap_or_else(|error| panic!("{}: the first is refused: {error}", case.name));
                 merged(&first, then)
             }
         };
-        match ring.apply(&broken).await {
+        match person.apply(&broken).await {
             Ok(_) => wrong.push(format!("{}: it is taken", case.name)),
             Err(message) => {
                 let faults = case.faults(&message);
@@ -36,11 +47,10 @@ pub async fn at_admission(ring: &Ring) {
             }
         }
         if case.then.is_some() {
-            ring.delete(&[broken["metadata"]["name"].as_str().unwrap_or_default().to_owned()]).await;
+            person.delete(broken["metadata"]["name"].as_str().unwrap_or_default()).await;
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(ring.ledger.count(), rehost_tests::stand::NODES.len(), "nothing was asked of the cloud but the nodes");
+    wrong
 }
 
 pub async fn by_the_controller(ring: &Ring) {
@@ -53,7 +63,7 @@ pub async fn by_the_controller(ring: &Ring) {
     let mut steady = base.clone();
     steady["metadata"]["name"] = STEADY.into();
     steady["spec"]["storage"]["deletionPolicy"] = "Delete".into();
-    ring.apply(&steady).await.expect("it is right");
+    ring.person.apply(&steady).await.expect("it is right");
     let before = ring.ready(STEADY).await;
     policy_is_gone(ring).await;
 
@@ -102,14 +112,14 @@ async fn policy_is_gone(ring: &Ring) {
 async fn refused_afresh(ring: &Ring, case: &Case, base: &Value, name: &str) -> Vec<String> {
     let mut first = merged(base, &case.patch);
     first["metadata"]["name"] = name.into();
-    if let Err(error) = ring.apply(&first).await {
+    if let Err(error) = ring.person.apply(&first).await {
         return vec![format!("{}: the API server refuses it: {error}", case.name)];
     }
     let hosts = match &case.then {
         None => Vec::new(),
         Some(then) => {
             let running = ring.ready(name).await;
-            if let Err(error) = ring.apply(&merged(&first, then)).await {
+            if let Err(error) = ring.person.apply(&merged(&first, then)).await {
                 return vec![format!("{}: the API server refuses the edit: {error}", case.name)];
             }
             vec![host(&running)]
@@ -133,7 +143,7 @@ async fn refused_as_edit(ring: &Ring, case: &Case, steady: &Value, before: &Note
     let calls = ring.ledger.count();
     let mut edited = merged(steady, &case.patch);
     edited["metadata"]["name"] = STEADY.into();
-    if let Err(error) = ring.apply(&edited).await {
+    if let Err(error) = ring.person.apply(&edited).await {
         // A rule about changes was quicker, which is as good.
         let named = case.says.get(1).is_none_or(|value| error.contains(value.as_str()));
         return if named { Vec::new() } else { vec![format!("{} as an edit: {error}", case.name)] };
@@ -147,7 +157,7 @@ async fn refused_as_edit(ring: &Ring, case: &Case, steady: &Value, before: &Note
     if host(&stalled) != host(before) || board::says(&stalled, "Serving") != "True" {
         wrong.push(format!("{} as an edit: the host is {:?}", case.name, host(&stalled)));
     }
-    ring.apply(steady).await.expect("what was right is right");
+    ring.person.apply(steady).await.expect("what was right is right");
     ring.ready(STEADY).await;
     if ring.ledger.count() != calls {
         wrong.push(format!(

@@ -51,7 +51,7 @@ async fn twenty(ring: &Ring) -> Vec<String> {
     let pods = (0..IN_PODS).map(|index| pod_notebook(&format!("rest-pod-{index}")));
     let mut names = Vec::new();
     for manifest in vms.chain(pods) {
-        ring.apply(&manifest).await.expect("it is right");
+        ring.person.apply(&manifest).await.expect("it is right");
         names.push(manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned());
     }
     for name in &names {

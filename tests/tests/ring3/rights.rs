@@ -1,6 +1,6 @@
 //! The chart grants what the controller asks for, and no more.
 
-use rehost_tests::control_plane::audit::Mark;
+use rehost_tests::control_plane::audit::{Mark, Request};
 use rehost_tests::control_plane::rbac;
 use rehost_tests::stand::{OPERATOR_NAMESPACE, OPERATOR_USER};
 
@@ -12,4 +12,8 @@ pub async fn are_exact(ring: &Ring) {
     let requests = ring.stand.plane.audit().requests_since(Mark::START).expect("it reads");
     let comparison = rbac::compare(&granted, &requests, OPERATOR_USER);
     assert!(comparison.missing.is_empty() && comparison.surplus.is_empty(), "{comparison}");
+    // Also what was refused after the first check: to create in an apply, or to make an object another one's.
+    let refused: Vec<&Request> =
+        requests.iter().filter(|request| request.user == OPERATOR_USER && request.code == 403).collect();
+    assert!(refused.is_empty(), "{refused:#?}");
 }

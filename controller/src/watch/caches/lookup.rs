@@ -130,8 +130,7 @@ impl Stores {
     pub(super) fn health_of<K: Kind>(&self) -> (&'static str, KindHealth) {
         let store = K::store(self);
         let (broken, broken_ever) = store.broken();
-        let watch_errors = self.watch_errors.get(K::NAME).copied().unwrap_or_default();
-        (K::NAME, KindHealth { synced: store.synced(), objects: store.len(), broken, broken_ever, watch_errors })
+        (K::NAME, KindHealth { synced: store.synced(), objects: store.len(), broken, broken_ever })
     }
 }
 

@@ -26,40 +26,59 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// fails whenever it is tried is not tried more often.
 const QUIET: Duration = Duration::from_mins(1);
 
+/// Told of every failure of a watch: the kind that was watched.
+pub type OnWatchFailure = Arc<dyn Fn(&'static str) + Send + Sync>;
+
 /// Watches everything that the controller reads of the cluster, keeps `caches`, and wakes those notebooks whose part of the
 /// world changed. It never ends; to stop it, drop it.
 ///
 /// Nodes are not watched: nothing is read of them.
-pub async fn run_watches(client: Client, caches: Arc<Caches>, queue: Arc<Queue>, clock: SharedClock) {
-    let (caches, queue, clock) = (caches.as_ref(), queue.as_ref(), clock.as_ref());
+pub async fn run_watches(
+    client: Client,
+    caches: Arc<Caches>,
+    queue: Arc<Queue>,
+    clock: SharedClock,
+    on_failure: OnWatchFailure,
+) {
+    let keeper = Keeper { caches: caches.as_ref(), queue: queue.as_ref(), clock: clock.as_ref(), on_failure };
     futures::join!(
         // In this order their turns come: what wakes a notebook comes after what it will be looked at with.
-        watch::<NotebookClass>(&client, caches, queue, clock),
-        watch::<NamespaceSeen>(&client, caches, queue, clock),
-        watch::<VolumeSeen>(&client, caches, queue, clock),
-        watch::<ClaimSeen>(&client, caches, queue, clock),
-        watch::<AttachmentSeen>(&client, caches, queue, clock),
-        watch::<ServiceSeen>(&client, caches, queue, clock),
-        watch::<SliceSeen>(&client, caches, queue, clock),
-        watch::<PodSeen>(&client, caches, queue, clock),
-        watch::<Notebook>(&client, caches, queue, clock),
+        keeper.watch::<NotebookClass>(&client),
+        keeper.watch::<NamespaceSeen>(&client),
+        keeper.watch::<VolumeSeen>(&client),
+        keeper.watch::<ClaimSeen>(&client),
+        keeper.watch::<AttachmentSeen>(&client),
+        keeper.watch::<ServiceSeen>(&client),
+        keeper.watch::<SliceSeen>(&client),
+        keeper.watch::<PodSeen>(&client),
+        keeper.watch::<Notebook>(&client),
     );
 }
 
-async fn watch<K: Concerns>(client: &Client, caches: &Caches, queue: &Queue, clock: &dyn Clock) {
-    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let config = watcher::Config::default().page_size(PAGE_OBJECTS);
-    let config = K::LABEL.into_iter().fold(config, watcher::Config::labels);
-    let mut events = pin!(watcher(api, config));
-    let mut backoff = Backoff::default();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => caches.take::<K>(event, queue),
-            Err(error) => {
-                let wait = backoff.next(clock.monotonic());
-                caches.watch_failed::<K>();
-                tracing::warn!(kind = K::NAME, %error, wait_s = wait.as_secs_f64(), "a watch failed");
-                clock.sleep(wait).await;
+/// What every watch feeds.
+struct Keeper<'a> {
+    caches: &'a Caches,
+    queue: &'a Queue,
+    clock: &'a dyn Clock,
+    on_failure: OnWatchFailure,
+}
+
+impl Keeper<'_> {
+    async fn watch<K: Concerns>(&self, client: &Client) {
+        let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+        let config = watcher::Config::default().page_size(PAGE_OBJECTS);
+        let config = K::LABEL.into_iter().fold(config, watcher::Config::labels);
+        let mut events = pin!(watcher(api, config));
+        let mut backoff = Backoff::default();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.caches.take::<K>(event, self.queue),
+                Err(error) => {
+                    let wait = backoff.next(self.clock.monotonic());
+                    (self.on_failure)(K::NAME);
+                    tracing::warn!(kind = K::NAME, %error, wait_s = wait.as_secs_f64(), "a watch failed");
+                    self.clock.sleep(wait).await;
+                }
             }
         }
     }

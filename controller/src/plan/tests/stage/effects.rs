@@ -210,6 +210,7 @@ impl Stage {
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
                     notebook_uid: "uid-1".into(),
+                    owned: true,
                     ports: vec![("http".into(), plan.port, plan.port)],
                     has_selector: false,
                 });
@@ -220,6 +221,7 @@ impl Stage {
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
                     notebook_uid: "uid-1".into(),
+                    owned: true,
                     service: plan.service.clone(),
                     endpoints: plan.endpoint.iter().copied().collect(),
                     ports: vec![plan.port],
@@ -240,7 +242,7 @@ impl Stage {
             }
             KubeChange::ApplyVolume(plan) => {
                 self.volume = Seen::Present(VolumeSeen {
-                    metadata: ObjectMeta::default(),
+                    metadata: ObjectMeta { uid: Some("volume-uid".into()), ..ObjectMeta::default() },
                     name: plan.name.clone(),
                     notebook_uid: "uid-1".into(),
                     handle: plan.handle.clone(),
@@ -251,12 +253,15 @@ impl Stage {
                     deleting: false,
                 });
             }
-            KubeChange::RetainVolume { .. } => {}
-            KubeChange::DeleteVolume { .. } => self.volume = Seen::Absent,
+            KubeChange::RetainVolume { uid, .. } => assert_eq!(uid, "volume-uid"),
+            KubeChange::DeleteVolume { uid, .. } => {
+                assert_eq!(uid, "volume-uid");
+                self.volume = Seen::Absent;
+            }
             KubeChange::ApplyClaim(plan) => {
                 let size = u64::try_from(plan.size_gb).unwrap();
                 self.claim = Seen::Present(ClaimSeen {
-                    metadata: ObjectMeta::default(),
+                    metadata: ObjectMeta { uid: Some("claim-uid".into()), ..ObjectMeta::default() },
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
                     notebook_uid: "uid-1".into(),
@@ -270,7 +275,10 @@ impl Stage {
                     disk.size_gb = disk.size_gb.max(size);
                 }
             }
-            KubeChange::DeleteClaim { .. } => self.claim = Seen::Absent,
+            KubeChange::DeleteClaim { uid, .. } => {
+                assert_eq!(uid, "claim-uid");
+                self.claim = Seen::Absent;
+            }
         }
     }
 

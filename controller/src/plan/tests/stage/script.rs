@@ -106,7 +106,7 @@ fn kube_line(change: &KubeChange) -> String {
         KubeChange::DeletePod { name, .. } => format!("delete pod {name}"),
         KubeChange::ResizePod { name, cpu_milli, .. } => format!("resize pod {name}: {cpu_milli} m"),
         KubeChange::ApplyVolume(plan) => format!("PersistentVolume {}", plan.handle),
-        KubeChange::RetainVolume { name } => format!("retain volume {name}"),
+        KubeChange::RetainVolume { name, .. } => format!("retain volume {name}"),
         KubeChange::DeleteVolume { .. } => "delete the PersistentVolume".into(),
         KubeChange::ApplyClaim(plan) => format!("claim of {} GiB", plan.size_gb),
         KubeChange::DeleteClaim { .. } => "delete the claim".into(),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::api::Api as Server;
 use super::*;
 use crate::clock::TokioClock;
+use crate::metrics::Metrics;
 use crate::watch::queue::{Lane, QueueSettings};
 
 /// The watches, run against a server that the test speaks for.
@@ -13,6 +14,7 @@ struct Run {
     caches: Arc<Caches>,
     queue: Arc<Queue>,
     clock: SharedClock,
+    metrics: Metrics,
     watches: tokio::task::JoinHandle<()>,
 }
 
@@ -21,8 +23,16 @@ impl Run {
         let clock: SharedClock = Arc::new(TokioClock::new(Timestamp::UNIX_EPOCH));
         let caches = Arc::new(Caches::new());
         let queue = Arc::new(Queue::new(Arc::clone(&clock), QueueSettings::default()));
-        let watches = run_watches(server.client(), Arc::clone(&caches), Arc::clone(&queue), Arc::clone(&clock));
-        Self { watches: tokio::spawn(watches), server, caches, queue, clock }
+        let metrics = Metrics::new();
+        let counted = metrics.clone();
+        let watches = run_watches(
+            server.client(),
+            Arc::clone(&caches),
+            Arc::clone(&queue),
+            Arc::clone(&clock),
+            Arc::new(move |kind| counted.watch_failed(kind)),
+        );
+        Self { watches: tokio::spawn(watches), server, caches, queue, clock, metrics }
     }
 
     async fn pass(&self, seconds: u64) {
@@ -114,8 +124,9 @@ async fn a_watch_that_lost_its_place_lists_again_and_finds_what_went() {
     assert!(run.woken().is_empty());
     let tries = run.server.asked().iter().filter(|(plural, _)| plural == "pods").count();
     assert!((3..=10).contains(&tries), "{tries} requests in a minute");
-    let errors = run.caches.health()["Pod"].watch_errors;
-    assert_eq!(errors, u64::try_from(tries).unwrap() + 1, "each of them, and the lost place before them");
+    let failures = format!("rehost_watch_errors_total{{kind=\"Pod\"}} {}\n", tries + 1);
+    let counted = run.metrics.encode();
+    assert!(counted.contains(&failures), "each of them, and the lost place before them: {counted}");
 
     run.server.set_down("pods", false);
     run.pass(60).await;
