@@ -47,7 +47,7 @@ def take(device: Path, wanted: Home, point: Path, scratch: Path) -> bool:
         _adopt_empty(device, wanted, point)
     _check(device)
     mounts.mount_disk(device, point)
-    if _read_id(point) != wanted.content_id:
+    if read_id(point) != wanted.content_id:
         _rewrite_id(device, wanted, point)
     _own(point)
     return _grow_now(device, point)
@@ -177,7 +177,8 @@ def _own(point: Path) -> None:
         os.chmod(point, _ROOT_MODE)
 
 
-def _read_id(point: Path) -> Optional[str]:
+def read_id(point: Path) -> Optional[str]:
+    """The id that a mounted disk carries, or nothing."""
     try:
         return (point / ".rehost/content-id").read_text().strip()
     except FileNotFoundError:
@@ -193,7 +194,7 @@ def write_id(point: Path, content_id: str) -> None:
 
 def _rewrite_id(device: Path, wanted: Home, point: Path) -> None:
     """The disk is a copy of `copied_from`, and from now on content of its own."""
-    if not _is_wanted(_read_id(point), wanted):
+    if not _is_wanted(read_id(point), wanted):
         raise OSError(f"{device} changed its content id while it was mounted")
     write_id(point, wanted.content_id)
     mounts.unmount_below(point, patience_s=30)

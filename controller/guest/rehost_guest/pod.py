@@ -124,7 +124,7 @@ def check(paths: Paths, settings_file: Path = SETTINGS, disk: Path = DISK, said:
 
 
 def _check(disk: Path, wanted) -> None:
-    found = home._read_id(disk)
+    found = home.read_id(disk)
     if found == wanted.content_id:
         return
     if found is not None and found == wanted.copied_from:

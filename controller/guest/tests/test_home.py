@@ -229,7 +229,7 @@ class Crashing(HomeCase):
             cut = self.cut_off(disk, after)
         self.unmount()
         self.take(disk, NEW)
-        self.assertEqual(home._read_id(self.point), "content-1")
+        self.assertEqual(home.read_id(self.point), "content-1")
         self.write("work", "all of it")
         self.unmount()
         self.assertIsNone(unfinished.read(disk.device))
