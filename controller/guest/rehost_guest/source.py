@@ -102,13 +102,17 @@ def _merge(git: "_Git", place: Path, target: str) -> "tuple[Optional[str], str]"
         return "Diverged", f"there are commits that {target} has not: nothing was merged"
 
 
+# Words of git's and ssh's, and what they mean.
+_REASONS = (
+    (("authentication", "could not read username", "permission denied (", "403", "401"), "NotPermitted"),
+    (("not found", "unknown revision", "needed a single revision"), "NotFound"),
+    (("unable to access", "could not resolve", "could not connect", "connection", "timed out", "took too long"), "Unreachable"),
+)
+
+
 def _reason(said: str) -> str:
     lowered = said.lower()
-    if any(word in lowered for word in ("authentication", "could not read username", "permission denied", "403", "401")):
-        return "NotPermitted"
-    if any(word in lowered for word in ("not found", "unknown revision", "needed a single revision")):
-        return "NotFound"
-    return "Unreachable"
+    return next((reason for words, reason in _REASONS if any(word in lowered for word in words)), "Failed")
 
 
 class _Git:
