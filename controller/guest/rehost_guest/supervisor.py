@@ -111,7 +111,6 @@ class Supervisor:
         elif self._phase == SERVING:
             self._apply(before)
         elif self._host.is_mounted():
-            # A supervisor that was started again. Jupyter serves meanwhile, so nothing is said yet.
             self._phase = PREPARING
         else:
             self._say(PREPARING)
@@ -142,7 +141,7 @@ class Supervisor:
         if self._preparation is None:
             self._prepare_tries, self._preparation = 1, self._begin_preparation()
         if not self._preparation.ended():
-            return self._say(PREPARING, message=self._progress)
+            return self._say_preparing(self._progress)
         why, self._preparation = self._preparation.error, None
         if why is None:
             self._details = {}
@@ -151,11 +150,16 @@ class Supervisor:
             return self._fail(ACCELERATOR_MISSING, str(why))
         if self._prepare_tries == _PREPARE_TRIES:
             return self._fail(JUPYTER_FAILED, f"the host could not be prepared: {why}")
-        self._say(PREPARING, message=f"try {self._prepare_tries} of {_PREPARE_TRIES}: {why}")
+        self._say_preparing(f"try {self._prepare_tries} of {_PREPARE_TRIES}: {why}")
         time.sleep(self._prepare_tries)
         self._prepare_tries += 1
         self._preparation = self._begin_preparation()
         return None
+
+    def _say_preparing(self, message: str) -> None:
+        # A supervisor that was started again: Jupyter serves meanwhile, and the last report still holds.
+        if not self._host.is_mounted():
+            self._say(PREPARING, message=message)
 
     def _begin_preparation(self) -> Task:
         def progress(words: str) -> None:
@@ -257,7 +261,7 @@ class Supervisor:
         now = time.monotonic()
         if self._home_is_lost(now):
             return self._lose()
-        if now - self._looked_at < _LOOK_S:
+        if self._lost_since is not None or now - self._looked_at < _LOOK_S:
             return None
         self._looked_at = now
         self._details["filesystemFillsDisk"] = self._host.grow(self._settings)
