@@ -10,6 +10,7 @@ import time
 from typing import Any, Optional
 
 from .credentials import fetch
+from .init import under_init
 from .metadata import MetadataServer, MetadataUnavailable
 from .paths import Paths
 from .pod import PodHost, check
@@ -93,4 +94,4 @@ class _Port:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(under_init(lambda: main(sys.argv[1])))
