@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rehost_api::guest::{
-    FILES_KEY, GuestHome, GuestOffer, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT,
-    REPORT_KEY, REPORT_NAMESPACE, SETTINGS_KEY, STARTUP_KEY,
+    FILES_KEY, GuestFailure, GuestHome, GuestOffer, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE,
+    JUPYTER_PORT, REPORT_KEY, REPORT_NAMESPACE, SETTINGS_KEY, STARTUP_KEY,
 };
 use rehost_tests::hosts::{Boot, Disk, Image, Machine, Metadata, Network, missing};
 use sha2::{Digest, Sha256};
@@ -185,5 +187,59 @@ fn a_home_moves_from_one_machine_to_the_next() {
         let log = new.machine.journal();
         assert!(!log.contains(TOKEN), "a token was said: {log}");
         assert!(new.machine.power_off(Duration::from_secs(60)).expect("the end"), "it went by itself");
+    });
+}
+
+/// Twenty times the power is cut somewhere between the first program and a served notebook. Each next boot finds what the
+/// last one left on the disk, and in the end everything that was ever saved is there.
+#[test]
+fn a_power_cut_at_any_point_of_a_boot_loses_nothing() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let mut dice = SmallRng::seed_from_u64(20);
+        let mut home = hosts.disk("home-0.raw");
+        let mut format = true;
+        let mut saved = Vec::new();
+        for cut in 1..=20 {
+            let host = hosts.start("cut", 21, settings(&format!("cut-{cut}"), format), &[(HOME_DEVICE, &home)]);
+            std::thread::sleep(Duration::from_millis(dice.random_range(0..5_000)));
+            if host.report().is_some_and(|report| report.state == GuestState::Serving) {
+                // The controller has heard of it, so from now on the disk is expected to hold the content.
+                format = false;
+                host.sh(&format!("cd /home/jupyter && echo {cut} >saved-{cut} && sync saved-{cut}"));
+                saved.push(cut);
+                std::thread::sleep(Duration::from_millis(dice.random_range(0..500)));
+            }
+            let left = home.cut(&hosts.folder.path().join(format!("home-{cut}.raw"))).expect("what is left");
+            drop(host);
+            std::fs::remove_file(home.file()).expect("the file of the disk");
+            home = left;
+        }
+        let host = hosts.start("cut", 21, settings("whole", format), &[(HOME_DEVICE, &home)]);
+        host.until(|report| report.state == GuestState::Serving);
+        for cut in &saved {
+            assert_eq!(host.sh(&format!("cat /home/jupyter/saved-{cut}")), cut.to_string());
+        }
+        assert!(!saved.is_empty(), "no boot came as far as serving");
+        eprintln!("{} of 20 boots served before their power was cut", saved.len());
+    });
+}
+
+/// A disk that is not this notebook's is left as it is, and the host says why it does not serve.
+#[test]
+fn a_disk_of_somebody_elses_is_refused_and_left_as_it_is() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let home = hosts.disk("foreign.raw");
+        let made = std::process::Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(home.file()).status();
+        assert!(made.expect("mke2fs runs").success());
+        let before = std::fs::read(home.file()).expect("the disk");
+        let mut host = hosts.start("refuses", 31, settings("r1-serve", false), &[(HOME_DEVICE, &home)]);
+        let refused = host.until(|report| report.state == GuestState::Failed);
+        assert_eq!(refused.failure, Some(GuestFailure::ContentMismatch), "{}", refused.message);
+        host.tell(GuestRole::Release, "r1-release");
+        host.until(|report| report.state == GuestState::Released);
+        drop(host);
+        assert!(std::fs::read(home.file()).expect("the disk") == before, "the disk was changed");
     });
 }

@@ -62,6 +62,9 @@ class PodHost:
     def has_home(self, settings: Settings) -> bool:
         return True
 
+    def home_is_gone(self, settings: Settings) -> bool:
+        return False
+
     def is_mounted(self) -> bool:
         return self._taken
 
@@ -85,7 +88,7 @@ class PodHost:
     def bucket_states(self, wanted: Sequence[Bucket]) -> List[Dict[str, object]]:
         return [_bucket_state(bucket, self._paths.home / bucket.path) for bucket in wanted]
 
-    def let_go(self) -> None:
+    def let_go(self, settings: Settings) -> None:
         """The kubelet unmounts. What is still in memory is written first, as far as one without root can ask for it."""
         os.sync()
         self._taken = False

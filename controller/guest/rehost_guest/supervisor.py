@@ -29,7 +29,9 @@ from .task import Task
 
 JUPYTER_FAILED = "JupyterFailed"
 ACCELERATOR_MISSING = "AcceleratorMissing"
+# While it waits for a disk, and while it only has to see that the disk is still there. News wake it at once.
 _TURN_S = 0.1
+_SERVING_TURN_S = 0.5
 _LOOK_S = 5.0
 _ANSWER_S = 180.0
 # Jupyter that has not come up by then, or after so many tries, is started without the person's own settings.
@@ -45,7 +47,7 @@ class Supervisor:
     def __init__(self, host: Any, paths: Paths, reporter: Reporter, secret: Callable[[str], str]) -> None:
         self._host, self._paths, self._reporter, self._secret = host, paths, reporter, secret
         self._access = Access(paths.jupyter / "access.json", paths.private / "token")
-        self._lock = threading.Lock()
+        self._lock, self._wake = threading.Lock(), threading.Event()
         self._news: Optional[Settings] = None
         self._settings: Optional[Settings] = None
         self._phase: Optional[str] = None
@@ -62,6 +64,7 @@ class Supervisor:
         """New settings. Only the last ones count."""
         with self._lock:
             self._news = news
+        self._wake.set()
 
     @property
     def phase(self) -> Optional[str]:
@@ -79,7 +82,8 @@ class Supervisor:
             except Exception as why:  # noqa: BLE001: a host without a supervisor helps nobody
                 print(f"rehost: {type(why).__name__}: {why}", flush=True)
                 until.wait(_LOOK_S)
-            until.wait(_TURN_S)
+            self._wake.wait(_SERVING_TURN_S if self._phase == SERVING and not self._releasing else _TURN_S)
+            self._wake.clear()
 
     def turn(self) -> None:
         """Does what is next."""
@@ -171,10 +175,13 @@ class Supervisor:
     def _stand_by(self) -> None:
         """Waits for the disk, with Jupyter begun as far as it goes without."""
         self._phase = STANDBY
+        if self._host.is_mounted() and self._host.home_is_gone(self._settings):
+            return self._lose()
         if not self._host.is_mounted():
             self._start_service(self._settings, own_settings=True)
         if not self._host.has_home(self._settings):
             self._say(STANDBY, message="waits for the home disk")
+        return None
 
     # Serving.
 
@@ -186,7 +193,7 @@ class Supervisor:
             return self._fail(why.failure, str(why), contentId=why.content_id)
         except (CommandFailed, OSError) as why:
             # The machine's fault, not the disk's: the disk may just be going away.
-            print(f"rehost: the home could not be taken, another try follows: {why}", flush=True)
+            self._say(STANDBY, message=f"the home could not be taken, another try follows: {why}")
             time.sleep(1)
             return None
         print("rehost: the home is mounted", flush=True)
@@ -245,7 +252,7 @@ class Supervisor:
     def _give_up(self, problem: str) -> None:
         """The home is let go before the failure is said: whoever hears of it may take the disk."""
         self._stop_service()
-        self._host.let_go()
+        self._host.let_go(self._settings)
         self._fail(JUPYTER_FAILED, problem, contentId=self._details.get("contentId"))
 
     def _observe(self) -> None:
@@ -271,7 +278,7 @@ class Supervisor:
         return None
 
     def _home_is_lost(self, now: float) -> bool:
-        if self._host.has_home(self._settings):
+        if not self._host.home_is_gone(self._settings):
             self._lost_since = None
             return False
         if self._lost_since is None:
@@ -295,7 +302,7 @@ class Supervisor:
             threading.Thread(target=_write_back, args=(self._paths.home,), daemon=True).start()
             self._stop_service()
             print("rehost: Jupyter has ended", flush=True)
-            self._host.let_go()
+            self._host.let_go(self._settings)
         except (StillBusy, CommandFailed) as why:
             print(f"rehost: the home is not let go yet: {why}", flush=True)
             return

@@ -59,6 +59,9 @@ class StubHost:
     def has_home(self, settings) -> bool:
         return self.attached
 
+    def home_is_gone(self, settings) -> bool:
+        return not self.attached
+
     def is_mounted(self) -> bool:
         return self.mounted
 
@@ -74,7 +77,7 @@ class StubHost:
     def bucket_states(self, wanted):
         return []
 
-    def let_go(self) -> None:
+    def let_go(self, settings) -> None:
         if self.busy:
             raise self.busy
         self.did.append("let go")
