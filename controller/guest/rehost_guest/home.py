@@ -123,7 +123,9 @@ def _judge(device: Path, wanted: Home) -> bool:
     # A CSI driver formats a blank disk by itself: then there is a file system, and nothing in it.
     if wanted.format and disks.is_empty(device):
         return False
-    raise Refused(CONTENT_MISMATCH, f"the disk carries an ext4 without a content id, but {wanted.content_id} is expected")
+    raise Refused(
+        CONTENT_MISMATCH, f"the disk carries an ext4 without a content id, but {wanted.content_id} is expected"
+    )
 
 
 def _lay_out_new(device: Path, wanted: Home, point: Path) -> None:
@@ -151,7 +153,9 @@ def _check(device: Path) -> None:
         run(["e2fsck", "-p", str(device)], timeout_s=3600, allowed=(0, 1, 2, 3))
     except CommandFailed as why:
         if why.code is not None and why.code & 4:
-            raise Refused(FILESYSTEM_DAMAGED, f"the file system is damaged, and a person must look at it: {why.said}") from why
+            raise Refused(
+                FILESYSTEM_DAMAGED, f"the file system is damaged, and a person must look at it: {why.said}"
+            ) from why
         raise
 
 

@@ -1,5 +1,5 @@
-"""What is seen of a serving host: activity, buckets, the repository, the home. Looked at on a thread of its own, because
-a Jupyter that hangs or a bucket that does not answer must not keep the host from letting go."""
+"""What is seen of a serving host: activity, buckets, the repository, the home. Looked at on a thread of its own,
+because a Jupyter that hangs or a bucket that does not answer must not keep the host from letting go."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def trouble_of(home: Path) -> str:
     except OSError as why:
         return f"the home cannot be read: {why.strerror}"
     if found.f_flag & os.ST_RDONLY:
-        return "the home turned read-only after an error of its disk: what was saved before is safe, restart the notebook"
+        return (
+            "the home turned read-only after an error of its disk: what was saved before is safe, restart the notebook"
+        )
     if found.f_bavail == 0 or found.f_favail == 0:
         return "the home is full: nothing that was saved is lost; delete something, or raise spec.storage.size"
     return ""

@@ -1,7 +1,7 @@
 """A pod as a host: the kubelet mounts the home, an init container has checked it, and nothing here needs root.
 
-The init container sees the whole disk and runs `check`; the notebook's container sees `home/` of it only. What the first
-has found, the second reads from a volume that both share.
+The init container sees the whole disk and runs `check`; the notebook's container sees `home/` of it only. What the
+first has found, the second reads from a volume that both share.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PodHost:
         return str(uuid.uuid4())
 
     def settings(self, last_etag: str) -> Tuple[str, str]:
-        """The settings when they differ from those with `last_etag`; waits for a while. The kubelet replaces the file."""
+        """The settings when they differ from those with `last_etag`; waits for a while. The kubelet replaces them."""
         deadline = time.monotonic() + _SETTINGS_WAIT_S
         while True:
             text = self._file.read_text()
@@ -109,8 +109,8 @@ def _bucket_state(bucket: Bucket, point: Path) -> Dict[str, object]:
 
 
 def check(paths: Paths, settings_file: Path = SETTINGS, disk: Path = DISK, said: Path = TERMINATION) -> int:
-    """The init container: the disk must carry the right content, or be empty where that is right. Returns the exit code;
-    a refusal is written for the controller as a failure and a sentence."""
+    """The init container: the disk must carry the right content, or be empty where that is right. Returns the exit
+    code; a refusal is written for the controller as a failure and a sentence."""
     wanted = parse(settings_file.read_text()).home
     try:
         _check(disk, wanted)

@@ -1,5 +1,5 @@
-"""The Python in which Jupyter's server runs. It is on the boot disk and never in the home: nothing that a person installs
-can break it."""
+"""The Python in which Jupyter's server runs. It is on the boot disk and never in the home: nothing that a person
+installs can break it."""
 
 from __future__ import annotations
 

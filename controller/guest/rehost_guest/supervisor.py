@@ -7,7 +7,6 @@ Everything that differs between a VM and a pod is in `vm.py` and `pod.py`.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from pathlib import Path
@@ -79,7 +78,7 @@ class Supervisor:
         while not until.is_set():
             try:
                 self.turn()
-            except Exception as why:  # noqa: BLE001: a host without a supervisor helps nobody
+            except Exception as why:
                 print(f"rehost: {type(why).__name__}: {why}", flush=True)
                 until.wait(_LOOK_S)
             self._wake.wait(_SERVING_TURN_S if self._phase == SERVING and not self._releasing else _TURN_S)
@@ -237,7 +236,9 @@ class Supervisor:
 
     def _start_service(self, wanted: Settings, own_settings: bool) -> None:
         if not own_settings:
-            self._details["message"] = "Jupyter was started without the settings in ~/.jupyter, with which it did not start"
+            self._details["message"] = (
+                "Jupyter was started without the settings in ~/.jupyter, with which it did not start"
+            )
         argv = jupyter.command(self._host.python, wanted, self._paths)
         environment = jupyter.environment(self._paths, own_settings)
         self._host.service.start(Program(argv, environment))

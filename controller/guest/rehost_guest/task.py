@@ -18,7 +18,7 @@ class Task:
     def _run(self) -> None:
         try:
             self._work()
-        except Exception as why:  # noqa: BLE001: who asks for the outcome judges it
+        except Exception as why:
             self.error = why
 
     def ended(self) -> bool:

@@ -62,9 +62,7 @@ class VmHost:
             except CommandFailed as why:
                 # A bucket that cannot be mounted keeps nothing else from working; its state says so.
                 progress(f"gcsfuse could not be installed: {why}")
-        accelerators.require(
-            settings.accelerators, settings.packages.accelerator_driver, self._paths.private, progress
-        )
+        accelerators.require(settings.accelerators, settings.packages.accelerator_driver, self._paths.private, progress)
 
     def _make_jupyter_folders(self) -> None:
         for name in ("runtime", "no-settings"):
@@ -118,7 +116,7 @@ class VmHost:
 
     @staticmethod
     def _await_free(device: Path) -> None:
-        """Another mount namespace may hold the file system for a moment longer: the disk is free when the kernel says."""
+        """Another mount namespace may hold it for a moment longer: the disk is free when the kernel says so."""
         deadline = time.monotonic() + _UNMOUNT_PATIENCE_S
         while not home.is_free(device):
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Buckets: which units are made for them, and what is said of one that is not mounted. gcsfuse itself runs on real machines."""
+"""Buckets: which units are made for them, and what is said of one that is not mounted."""
 
 import os
 import unittest
@@ -61,7 +61,9 @@ class Mounting(BucketCase):
         self.buckets.follow([DATA, other])
         texts = sorted(self.units.running.values())
         self.assertEqual(len(texts), 2)
-        self.assertTrue(any(f'"team-data" "{self.paths.home}/data"' in text and "--only-dir" not in text for text in texts))
+        self.assertTrue(
+            any(f'"team-data" "{self.paths.home}/data"' in text and "--only-dir" not in text for text in texts)
+        )
         self.assertTrue(any('"--only-dir" "taxi/2026" "-o" "ro" "team-input"' in text for text in texts))
         self.assertTrue(all("User=1000" in text for text in texts), "fusermount3 checks what the person may do")
         self.buckets.follow([other])
@@ -83,7 +85,9 @@ class Mounting(BucketCase):
                 self.assertEqual(self.reason(DATA), reason)
         mounted = mock.Mock(point=str(self.paths.home / "data"), kind="fuse.gcsfuse")
         with mock.patch.object(buckets.mounts, "all_mounts", return_value=[mounted]):
-            self.assertEqual(self.buckets.states([DATA]), [{"path": "data", "mounted": True, "reason": None, "message": ""}])
+            self.assertEqual(
+                self.buckets.states([DATA]), [{"path": "data", "mounted": True, "reason": None, "message": ""}]
+            )
 
 
 class Refusing(BucketCase):

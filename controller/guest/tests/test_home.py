@@ -252,8 +252,13 @@ class Crashing(HomeCase):
 
             return call
 
-        steps = [mock.patch.object(os, "pwrite", counted(os.pwrite)), mock.patch.object(os, "replace", counted(os.replace))]
-        steps += [mock.patch.object(mounts, name, counted(getattr(mounts, name))) for name in ("mount_disk", "unmount_below")]
+        steps = [
+            mock.patch.object(os, "pwrite", counted(os.pwrite)),
+            mock.patch.object(os, "replace", counted(os.replace)),
+        ]
+        steps += [
+            mock.patch.object(mounts, name, counted(getattr(mounts, name))) for name in ("mount_disk", "unmount_below")
+        ]
         try:
             for step in steps:
                 step.start()

@@ -18,7 +18,8 @@ def work():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"])
     time.sleep(0.6)
-    states = [open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] for pid in os.listdir("/proc") if pid.isdigit()]
+    all = [open(f"/proc/{pid}/stat").read() for pid in os.listdir("/proc") if pid.isdigit()]
+    states = [stat.rpartition(")")[2].split()[0] for stat in all]
     print("first", os.getpid() == 1, "zombies", states.count("Z"), flush=True)
     time.sleep(60)
     return 0

@@ -1,4 +1,4 @@
-"""The default kernel's environment in the home: made once, begun again when it was cut off, and never the person's loss."""
+"""The default kernel's environment in the home: made once, begun again when it was cut off, never a loss."""
 
 import json
 import os

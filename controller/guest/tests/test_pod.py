@@ -1,4 +1,4 @@
-"""A pod as a host: the init container's check, and what the notebook's container makes of it. Nothing here needs root."""
+"""A pod as a host: the init container's check, and what the notebook's container makes of it. Needs no root."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The Python of Jupyter's server: the image's when it is new enough, else one that is installed, whole or not at all."""
+"""The Python of Jupyter's server: the image's when it is new enough, else one that is installed whole."""
 
 import unittest
 from pathlib import Path
