@@ -1,5 +1,6 @@
 //! Ring 4: real machines. The start-up script, run by Google's own runner on Debian with systemd, serves a real
 //! JupyterLab from a real disk, and lets go of it for the next machine.
+#![allow(clippy::expect_used, reason = "a test ends where its world is not as it must be")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,7 +18,7 @@ use rehost_tests::hosts::{Boot, Disk, Image, Machine, Metadata, Network, missing
 use sha2::{Digest, Sha256};
 
 const TOKEN: &str = "a-token-of-the-operators";
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_mins(2);
 
 struct Hosts {
     folder: tempfile::TempDir,
@@ -131,7 +132,7 @@ fn guest_files() -> String {
 }
 
 fn settings(nonce: &str, format: bool) -> GuestSettings {
-    let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(TOKEN).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     GuestSettings {
         notebook: "team-a/taxi".to_owned(),
         uid: "6ba7b810-9dad-11d1-80b4-00c04fd430c8".to_owned(),
@@ -150,6 +151,7 @@ fn settings(nonce: &str, format: bool) -> GuestSettings {
 
 /// Machines and their disks are driven by blocking calls; a runtime beside serves their metadata.
 fn blocking(test: impl FnOnce() + Send + 'static) {
+    rehost::gce::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { tokio::task::spawn_blocking(test).await.expect("the test's thread") });
 }
@@ -167,7 +169,7 @@ fn a_home_moves_from_one_machine_to_the_next() {
         assert_eq!(old.ask("/api/status", Some(TOKEN)).0, 200);
         assert_eq!(old.sh("nproc"), "2");
         let sum = old.sh("cd /home/jupyter && head -c 50000000 /dev/urandom >work.bin && chown 1000:1000 work.bin \
-             && mkdir -m 700 .ssh && touch .ssh/id && chmod 600 .ssh/id && sha256sum work.bin");
+             && mkdir -m 700 .ssh && touch .ssh/id && chmod 600 .ssh/id && chown -R 1000:1000 .ssh && sha256sum work.bin");
 
         let new = hosts.start("new", 12, settings("t2-serve", false), &[]);
         let standby = new.until(|report| report.state == GuestState::Standby);
@@ -202,7 +204,12 @@ fn a_power_cut_at_any_point_of_a_boot_loses_nothing() {
         let mut saved = Vec::new();
         for cut in 1..=20 {
             let host = hosts.start("cut", 21, settings(&format!("cut-{cut}"), format), &[(HOME_DEVICE, &home)]);
-            std::thread::sleep(Duration::from_millis(dice.random_range(0..5_000)));
+            // Some come as far as serving, however slow this machine is; the others are cut somewhere on the way.
+            if cut % 4 == 0 {
+                host.until(|report| report.state == GuestState::Serving);
+            } else {
+                std::thread::sleep(Duration::from_millis(dice.random_range(0..8_000)));
+            }
             if host.report().is_some_and(|report| report.state == GuestState::Serving) {
                 // The controller has heard of it, so from now on the disk is expected to hold the content.
                 format = false;
@@ -220,7 +227,7 @@ fn a_power_cut_at_any_point_of_a_boot_loses_nothing() {
         for cut in &saved {
             assert_eq!(host.sh(&format!("cat /home/jupyter/saved-{cut}")), cut.to_string());
         }
-        assert!(!saved.is_empty(), "no boot came as far as serving");
+        assert!(saved.len() >= 5, "every fourth boot serves");
         eprintln!("{} of 20 boots served before their power was cut", saved.len());
     });
 }

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::HostsError;
 
 const ROOT: &str = "/sys/fs/cgroup";
 const OURS: &str = "rehost";
 const PERIOD_US: u64 = 100_000;
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 /// Of the first version's controllers those that a machine is held to, or stopped by.
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "freezer"];
 
@@ -91,9 +94,14 @@ impl ControlGroups {
 }
 
 impl Drop for ControlGroups {
+    /// Returns when the machine's last process is gone, which is a moment after it was killed.
     fn drop(&mut self) {
-        for folder in &self.folders {
-            remove(folder);
+        for _ in 0..ENDED_WITHIN.as_millis() / LOOK.as_millis() {
+            self.folders.iter().for_each(|folder| remove(folder));
+            if !self.folders.iter().any(|folder| folder.exists()) {
+                return;
+            }
+            std::thread::sleep(LOOK);
         }
     }
 }

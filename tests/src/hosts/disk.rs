@@ -1,9 +1,16 @@
 //! A disk as a file behind a loop device.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{HostsError, run};
+
+/// Of `open(2)`: on a block device it fails while that is mounted.
+const O_EXCL: i32 = 0o200;
+const FREE_WITHIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A disk. It is there as long as this is, or a machine still has it mounted.
 #[derive(Debug)]
@@ -49,6 +56,17 @@ impl Disk {
         let number =
             text.trim().split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         number.ok_or_else(|| HostsError::TimedOut(format!("{name} has no number, but {text}")))
+    }
+
+    /// Waits until nothing has it mounted, in any namespace: a machine that was cut off lets go of it a moment later.
+    pub(super) fn await_free(&self) -> Result<(), HostsError> {
+        for _ in 0..FREE_WITHIN.as_millis() / LOOK.as_millis() {
+            if OpenOptions::new().read(true).custom_flags(O_EXCL).open(&self.device).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+        Err(HostsError::TimedOut(format!("{} is mounted by another machine", self.file.display())))
     }
 
     /// Makes it larger, attached or not.

@@ -125,9 +125,10 @@ impl Machine {
     /// Makes the node first and the link last, since the link is what the guest waits for. `dev` is the machine's own
     /// path, which before it goes on is another one.
     fn attach_in(&self, dev: &Path, device: &str, disk: &Disk) -> Result<(), HostsError> {
+        disk.await_free()?;
         let (major, minor) = disk.number()?;
         let init = self.init().ok_or_else(|| HostsError::TimedOut(format!("{} is off", self.boot.name)))?;
-        let script = "mknod -m 660 \"$1/$2\" b \"$3\" \"$4\" && ln -s \"../../$2\" \"$1/disk/by-id/google-$5\"";
+        let script = "umask 007 && mknod \"$1/$2\" b \"$3\" \"$4\" && ln -s \"../../$2\" \"$1/disk/by-id/google-$5\"";
         let (enter, node) = (format!("--mount=/proc/{init}/ns/mnt"), format!("disk-{device}"));
         let (dev, major, minor) = (dev.to_string_lossy(), major.to_string(), minor.to_string());
         run(&["nsenter", &enter, "sh", "-c", script, "attach", &dev, &node, &major, &minor, device]).map(|_| ())

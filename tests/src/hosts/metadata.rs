@@ -162,7 +162,8 @@ fn etag(value: &Value) -> String {
 }
 
 fn listing(folder: &Map<String, Value>) -> String {
-    folder.iter().map(|(key, value)| format!("{key}{}\n", if value.is_object() { "/" } else { "" })).collect()
+    let lines = folder.iter().map(|(key, value)| key.clone() + if value.is_object() { "/\n" } else { "\n" });
+    lines.collect()
 }
 
 /// Paths are in kebab-case, keys of a recursive answer in camelCase; those of attributes are people's own.
@@ -200,7 +201,7 @@ fn not_found() -> Response {
 mod tests {
     use super::*;
 
-    async fn serve() -> (Metadata, String) {
+    fn serve() -> (Metadata, String) {
         let attributes = BTreeMap::from([("rehost-settings".to_owned(), "one".to_owned())]);
         let account = Some(("nb@p.iam.gserviceaccount.com", "a-token"));
         let metadata = Metadata::new(Handle::current(), "p", "nb-1", &attributes, account);
@@ -210,7 +211,9 @@ mod tests {
         (metadata, address)
     }
 
+    // The client wants a provider of cryptography, though nothing here is encrypted.
     async fn ask(method: Method, address: &str, flavor: &str) -> (u16, String, String) {
+        rehost::gce::install_crypto();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let request = client.request(method, address).header("Metadata-Flavor", flavor).body("said");
         let answer = request.send().await.expect("an answer");
@@ -220,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_answers_only_those_who_mean_it() {
-        let (_metadata, address) = serve().await;
+        let (_metadata, address) = serve();
         let settings = format!("{address}/instance/attributes/rehost-settings");
         assert_eq!(ask(Method::GET, &settings, "None").await.0, 403);
         assert_eq!(ask(Method::GET, &settings, "Google").await.1, "one");
@@ -235,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_request_hears_of_a_change_and_of_its_time() {
-        let (metadata, address) = serve().await;
+        let (metadata, address) = serve();
         let settings = format!("{address}/instance/attributes/rehost-settings");
         let tag = ask(Method::GET, &settings, "Google").await.2;
         let waits = format!("{settings}?wait_for_change=true&last_etag={tag}&timeout_sec=1");
@@ -248,7 +251,7 @@ mod tests {
 
     #[tokio::test]
     async fn guest_attributes_are_taken_where_they_are_allowed() {
-        let (metadata, address) = serve().await;
+        let (metadata, address) = serve();
         let report = format!("{address}/instance/guest-attributes/rehost/report");
         assert_eq!(ask(Method::PUT, &report, "Google").await.0, 403);
         metadata.set("enable-guest-attributes", "TRUE");
