@@ -278,7 +278,7 @@ pub struct GuestSourceSeen {
     #[serde(default)]
     pub dirty: Option<bool>,
     /// Why it is not where the settings want it: `Dirty`, `Diverged`, `PathTaken`, `PathEscapes`, `OtherRepository`,
-    /// `NotPermitted`, `CredentialsMissing`, `NotFound` or `Unreachable`. A guest may know others.
+    /// `NotPermitted`, `CredentialsMissing`, `NotFound`, `Unreachable` or `Failed`. A guest may know others.
     #[serde(default)]
     pub failure: Option<String>,
     /// A sentence for people.

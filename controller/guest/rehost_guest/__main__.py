@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from typing import Any, Optional
 
 from .credentials import fetch
+from .init import under_init
 from .metadata import MetadataServer, MetadataUnavailable
 from .paths import Paths
 from .pod import PodHost, check
@@ -32,6 +34,8 @@ def main(kind: str) -> int:
     reporter = Reporter(host.boot_id(), by_guest_attribute(metadata) if kind == "vm" else None)
     supervisor = Supervisor(host, paths, reporter, lambda secret: fetch(secret, metadata))
     threading.Thread(target=watch, args=(host, supervisor, reporter), daemon=True, name="settings").start()
+    if kind == "vm":
+        threading.Thread(target=watch_sleep, args=(host, supervisor), daemon=True, name="sleep").start()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -58,6 +62,23 @@ def watch(host: Any, supervisor: Supervisor, reporter: Reporter) -> None:
             time.sleep(_RETRY_S)
 
 
+def watch_sleep(host: Any, supervisor: Supervisor) -> None:
+    """A machine that was suspended may wait for an answer that never comes: it asks anew when it wakes."""
+    slept_s = _slept_s()
+    while True:
+        time.sleep(_RETRY_S / 2)
+        if _slept_s() - slept_s > 1:
+            print("rehost: the machine was suspended, and is awake again", flush=True)
+            with contextlib.suppress(MetadataUnavailable, KeyError, SettingsError):
+                supervisor.tell(parse(host.settings("0")[0]))
+        slept_s = _slept_s()
+
+
+def _slept_s() -> float:
+    """How long the machine was suspended since it was started: what one clock counts and the other does not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 class _Port:
     """The status port, where the settings want one."""
 
@@ -73,4 +94,4 @@ class _Port:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(under_init(lambda: main(sys.argv[1])))

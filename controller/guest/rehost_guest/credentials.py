@@ -1,5 +1,5 @@
-"""What a private repository asks for. It comes from Secret Manager by the host's own identity, or from a file that a pod
-mounts; it is never in the settings, in a command line or in what is said."""
+"""What a private repository asks for. It comes from Secret Manager by the host's own identity, or from a file that a
+pod mounts; it is never in the settings, in a command line or in what is said."""
 
 from __future__ import annotations
 

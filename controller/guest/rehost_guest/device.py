@@ -46,7 +46,9 @@ def signatures(device: Path) -> dict:
         if why.code == 8:
             return {"TYPE": "several at once"}
         raise
-    return dict(line.split("=", 1) for line in found.stdout.splitlines() if "=" in line and not line.startswith("DEVNAME="))
+    return dict(
+        line.split("=", 1) for line in found.stdout.splitlines() if "=" in line and not line.startswith("DEVNAME=")
+    )
 
 
 def reads_as_zeros(device: Path) -> bool:

@@ -47,7 +47,7 @@ def take(device: Path, wanted: Home, point: Path, scratch: Path) -> bool:
         _adopt_empty(device, wanted, point)
     _check(device)
     mounts.mount_disk(device, point)
-    if _read_id(point) != wanted.content_id:
+    if read_id(point) != wanted.content_id:
         _rewrite_id(device, wanted, point)
     _own(point)
     return _grow_now(device, point)
@@ -123,7 +123,9 @@ def _judge(device: Path, wanted: Home) -> bool:
     # A CSI driver formats a blank disk by itself: then there is a file system, and nothing in it.
     if wanted.format and disks.is_empty(device):
         return False
-    raise Refused(CONTENT_MISMATCH, f"the disk carries an ext4 without a content id, but {wanted.content_id} is expected")
+    raise Refused(
+        CONTENT_MISMATCH, f"the disk carries an ext4 without a content id, but {wanted.content_id} is expected"
+    )
 
 
 def _lay_out_new(device: Path, wanted: Home, point: Path) -> None:
@@ -151,7 +153,9 @@ def _check(device: Path) -> None:
         run(["e2fsck", "-p", str(device)], timeout_s=3600, allowed=(0, 1, 2, 3))
     except CommandFailed as why:
         if why.code is not None and why.code & 4:
-            raise Refused(FILESYSTEM_DAMAGED, f"the file system is damaged, and a person must look at it: {why.said}") from why
+            raise Refused(
+                FILESYSTEM_DAMAGED, f"the file system is damaged, and a person must look at it: {why.said}"
+            ) from why
         raise
 
 
@@ -177,7 +181,8 @@ def _own(point: Path) -> None:
         os.chmod(point, _ROOT_MODE)
 
 
-def _read_id(point: Path) -> Optional[str]:
+def read_id(point: Path) -> Optional[str]:
+    """The id that a mounted disk carries, or nothing."""
     try:
         return (point / ".rehost/content-id").read_text().strip()
     except FileNotFoundError:
@@ -193,7 +198,7 @@ def write_id(point: Path, content_id: str) -> None:
 
 def _rewrite_id(device: Path, wanted: Home, point: Path) -> None:
     """The disk is a copy of `copied_from`, and from now on content of its own."""
-    if not _is_wanted(_read_id(point), wanted):
+    if not _is_wanted(read_id(point), wanted):
         raise OSError(f"{device} changed its content id while it was mounted")
     write_id(point, wanted.content_id)
     mounts.unmount_below(point, patience_s=30)

@@ -19,7 +19,10 @@ from .settings import Settings
 
 # There from before the environment is begun until it is whole.
 _BEGUN = ".venv.unfinished"
-_PROFILE = '# Puts the environment of the notebook\'s kernels first.\nPATH="$HOME/.venv/bin:$PATH"\n[ ! -f ~/.bashrc ] || . ~/.bashrc\n'
+_PROFILE = """# Puts the environment of the notebook's kernels first.
+PATH="$HOME/.venv/bin:$PATH"
+[ ! -f ~/.bashrc ] || . ~/.bashrc
+"""
 
 
 def report(state: str, message: str = "") -> Dict[str, str]:

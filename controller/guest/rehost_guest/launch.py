@@ -16,8 +16,15 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 # What the server and its extensions import by and by.
-_AHEAD = ("jupyterlab.handlers.error_handler", "jupyter_lsp.serverextension", "jupyter_server_terminals", "ipykernel.kernelspec",
-          "notebook_shim.nbserver", "jupyter_server.services.kernels.connection.channels", "nbconvert.exporters")  # fmt: skip
+_AHEAD = (
+    "jupyterlab.handlers.error_handler",
+    "jupyter_lsp.serverextension",
+    "jupyter_server_terminals",
+    "ipykernel.kernelspec",
+    "notebook_shim.nbserver",
+    "jupyter_server.services.kernels.connection.channels",
+    "nbconvert.exporters",
+)
 _LOOK_S = 0.02
 
 

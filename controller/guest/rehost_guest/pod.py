@@ -1,7 +1,7 @@
 """A pod as a host: the kubelet mounts the home, an init container has checked it, and nothing here needs root.
 
-The init container sees the whole disk and runs `check`; the notebook's container sees `home/` of it only. What the first
-has found, the second reads from a volume that both share.
+The init container sees the whole disk and runs `check`; the notebook's container sees `home/` of it only. What the
+first has found, the second reads from a volume that both share.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PodHost:
         return str(uuid.uuid4())
 
     def settings(self, last_etag: str) -> Tuple[str, str]:
-        """The settings when they differ from those with `last_etag`; waits for a while. The kubelet replaces the file."""
+        """The settings when they differ from those with `last_etag`; waits for a while. The kubelet replaces them."""
         deadline = time.monotonic() + _SETTINGS_WAIT_S
         while True:
             text = self._file.read_text()
@@ -61,6 +61,9 @@ class PodHost:
 
     def has_home(self, settings: Settings) -> bool:
         return True
+
+    def home_is_gone(self, settings: Settings) -> bool:
+        return False
 
     def is_mounted(self) -> bool:
         return self._taken
@@ -85,7 +88,7 @@ class PodHost:
     def bucket_states(self, wanted: Sequence[Bucket]) -> List[Dict[str, object]]:
         return [_bucket_state(bucket, self._paths.home / bucket.path) for bucket in wanted]
 
-    def let_go(self) -> None:
+    def let_go(self, settings: Settings) -> None:
         """The kubelet unmounts. What is still in memory is written first, as far as one without root can ask for it."""
         os.sync()
         self._taken = False
@@ -106,8 +109,8 @@ def _bucket_state(bucket: Bucket, point: Path) -> Dict[str, object]:
 
 
 def check(paths: Paths, settings_file: Path = SETTINGS, disk: Path = DISK, said: Path = TERMINATION) -> int:
-    """The init container: the disk must carry the right content, or be empty where that is right. Returns the exit code;
-    a refusal is written for the controller as a failure and a sentence."""
+    """The init container: the disk must carry the right content, or be empty where that is right. Returns the exit
+    code; a refusal is written for the controller as a failure and a sentence."""
     wanted = parse(settings_file.read_text()).home
     try:
         _check(disk, wanted)
@@ -124,7 +127,7 @@ def check(paths: Paths, settings_file: Path = SETTINGS, disk: Path = DISK, said:
 
 
 def _check(disk: Path, wanted) -> None:
-    found = home._read_id(disk)
+    found = home.read_id(disk)
     if found == wanted.content_id:
         return
     if found is not None and found == wanted.copied_from:

@@ -26,7 +26,7 @@ class Reporter:
     def __init__(self, boot_id: str, deliver: "Optional[Callable[[str], None]]") -> None:
         self._boot_id, self._deliver = boot_id, deliver
         self._changed = threading.Condition()
-        self._text = ""
+        self._text = self._line = ""
         if deliver is not None:
             threading.Thread(target=self._keep_delivering, daemon=True, name="reports").start()
 
@@ -42,7 +42,10 @@ class Reporter:
                 return
             self._text = text
             self._changed.notify_all()
-        print(f"rehost: {state} {report.get('message', '')}".rstrip(), flush=True)
+        line = f"rehost: {state} {report.get('message', '')}".rstrip()
+        if line != self._line:
+            print(line, flush=True)
+        self._line = line
 
     def last(self) -> str:
         """The last report as JSON; empty before the first."""

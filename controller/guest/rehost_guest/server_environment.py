@@ -1,5 +1,5 @@
-"""The Python in which Jupyter's server runs. It is on the boot disk and never in the home: nothing that a person installs
-can break it."""
+"""The Python in which Jupyter's server runs. It is on the boot disk and never in the home: nothing that a person
+installs can break it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _IMAGES = (Path("/opt/jupyter/bin/python"), Path("/opt/conda/bin/python"))
 # Before this one, opening a notebook could lead to the theft of a token (CVE-2026-44727).
 _SERVER_MIN = (2, 20)
 _INSTALL_TIMEOUT_S = 900
+_WHOLE = "rehost-whole"
 # Asked of the packages' records: importing JupyterLab takes seconds.
 _ASK = "from importlib.metadata import version as v; v('jupyterlab'); print(v('jupyter_server'))"
 
 
 def find() -> Optional[str]:
     """A Python whose JupyterLab is new enough, or nothing."""
-    candidates = [str(OURS / "bin/python"), *map(str, _IMAGES), sys.executable]
+    # One of ours that was cut off in the making has no mark.
+    ours = [OURS / "bin/python"] if (OURS / _WHOLE).exists() else []
+    candidates = [*map(str, [*ours, *_IMAGES]), sys.executable]
     return next((it for it in candidates if os.access(it, os.X_OK) and _serves(it)), None)
 
 
@@ -44,9 +47,9 @@ def ensure(packages: Packages, progress: Callable[[str], None]) -> str:
     progress(f"installs JupyterLab {packages.jupyterlab}")
     if shutil.which("uv") is None:
         _ensure_venv(progress)
-    # A half-made environment of an earlier boot has no use: installing again is quick and sure.
     shutil.rmtree(OURS, ignore_errors=True)
     create(OURS, [f"jupyterlab=={packages.jupyterlab}", "ipykernel"], packages.index, as_user=False)
+    (OURS / _WHOLE).touch()
     found = find()
     if found is None:
         raise CommandFailed([str(OURS / "bin/python")], 1, "JupyterLab was installed and cannot be imported")

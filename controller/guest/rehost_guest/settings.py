@@ -197,7 +197,12 @@ def _source(fields: _Fields) -> Source:
         repository=fields.text("repository", _REPOSITORY, "https://, ssh:// or git@ and a host"),
         path=fields.text("path", _PATH, "a path below the home, such as course"),
         reference=fields.text("ref", _REFERENCE, "one branch, tag or commit", ""),
-        secret=fields.text("secret", r"(projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]+|/[A-Za-z0-9._/-]+)?", "a secret of Secret Manager or a mounted file", ""),
+        secret=fields.text(
+            "secret",
+            r"(projects/[a-z0-9:.-]+/secrets/[A-Za-z0-9_-]+|/[A-Za-z0-9._/-]+)?",
+            "a secret of Secret Manager or a mounted file",
+            "",
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""The course repository: cloned when absent, fast-forwarded only when its tree is clean, and never over somebody's work.
+"""The course repository: cloned when absent, fast-forwarded only when its tree is clean, never over somebody's work.
 
 git runs as the person, for the home is theirs. What a repository brings along (hooks, helpers named by a URL) is not
 run, and nothing but https and ssh is spoken.
@@ -66,7 +66,11 @@ def _clone(git: "_Git", source: Source, place: Path) -> None:
     git.remote(["clone", "-q", "--no-checkout", "--", source.repository, str(beside)])
     if source.reference:
         target = git.branch(beside, source.reference)
-        switch = ["checkout", "-q", "-B", source.reference, "--track", target] if target else ["checkout", "-q", "--detach", git.commit(beside, source.reference)]
+        switch = (
+            ["checkout", "-q", "-B", source.reference, "--track", target]
+            if target
+            else ["checkout", "-q", "--detach", git.commit(beside, source.reference)]
+        )
         git.at(beside, switch)
     else:
         git.at(beside, ["checkout", "-q"])
@@ -88,7 +92,12 @@ def _forward(git: "_Git", source: Source, place: Path) -> "tuple[Optional[str], 
     if not git.is_published(place):
         return "Diverged", "there are commits that are nowhere else: another reference is not checked out over them"
     if target:
-        git.at(place, ["checkout", "-q", wanted] if git.has_local(place, wanted) else ["checkout", "-q", "-b", wanted, "--track", target])
+        git.at(
+            place,
+            ["checkout", "-q", wanted]
+            if git.has_local(place, wanted)
+            else ["checkout", "-q", "-b", wanted, "--track", target],
+        )
         return _merge(git, place, target)
     git.at(place, ["checkout", "-q", "--detach", git.commit(place, wanted)])
     return None, ""
@@ -102,13 +111,20 @@ def _merge(git: "_Git", place: Path, target: str) -> "tuple[Optional[str], str]"
         return "Diverged", f"there are commits that {target} has not: nothing was merged"
 
 
+# Words of git's and ssh's, and what they mean.
+_REASONS = (
+    (("authentication", "could not read username", "permission denied (", "403", "401"), "NotPermitted"),
+    (("not found", "unknown revision", "needed a single revision"), "NotFound"),
+    (
+        ("unable to access", "could not resolve", "could not connect", "connection", "timed out", "took too long"),
+        "Unreachable",
+    ),
+)
+
+
 def _reason(said: str) -> str:
     lowered = said.lower()
-    if any(word in lowered for word in ("authentication", "could not read username", "permission denied", "403", "401")):
-        return "NotPermitted"
-    if any(word in lowered for word in ("not found", "unknown revision", "needed a single revision")):
-        return "NotFound"
-    return "Unreachable"
+    return next((reason for words, reason in _REASONS if any(word in lowered for word in words)), "Failed")
 
 
 class _Git:
@@ -162,7 +178,9 @@ class _Git:
 
     def is_published(self, place: Path) -> bool:
         """Whether what is checked out is reachable from anything that was fetched."""
-        return bool(self.at(place, ["for-each-ref", "--count=1", "--contains", "HEAD", "refs/remotes", "refs/tags"]).strip())
+        return bool(
+            self.at(place, ["for-each-ref", "--count=1", "--contains", "HEAD", "refs/remotes", "refs/tags"]).strip()
+        )
 
     def _knows(self, place: Path, reference: str) -> bool:
         try:

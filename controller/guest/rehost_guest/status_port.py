@@ -16,7 +16,9 @@ _AT_ONCE = 8
 class StatusPort:
     """Answers `GET /report` on one port, with 401 for who is not known."""
 
-    def __init__(self, port: int, token_hash: Callable[[], str], report: Callable[[], str], address: str = "0.0.0.0") -> None:
+    def __init__(
+        self, port: int, token_hash: Callable[[], str], report: Callable[[], str], address: str = "0.0.0.0"
+    ) -> None:
         seats = threading.BoundedSemaphore(_AT_ONCE)
 
         class Handler(http.server.BaseHTTPRequestHandler):

@@ -7,30 +7,31 @@ Everything that differs between a VM and a pod is in `vm.py` and `pod.py`.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from . import activity, jupyter, kernel_environment, source
+from . import jupyter
 from .access import Access
 from .accelerators import AcceleratorMissing
 from .commands import CommandFailed, run
-from .credentials import CredentialsMissing, offered
 from .home import Refused
 from .jupyter import Api, NoAnswer
 from .mounts import StillBusy
+from .observer import Observer
 from .paths import Paths
 from .report import FAILED, PREPARING, RELEASED, SERVING, STANDBY, Reporter
 from .service import Program
 from .settings import RELEASE, SERVE, Settings
+from .task import Task
 
 JUPYTER_FAILED = "JupyterFailed"
 ACCELERATOR_MISSING = "AcceleratorMissing"
+# While it waits for a disk, and while it only has to see that the disk is still there. News wake it at once.
 _TURN_S = 0.1
+_SERVING_TURN_S = 0.5
 _LOOK_S = 5.0
-_ACTIVITY_S = 15.0
 _ANSWER_S = 180.0
 # Jupyter that has not come up by then, or after so many tries, is started without the person's own settings.
 _OWN_SETTINGS_S = 60.0
@@ -45,20 +46,24 @@ class Supervisor:
     def __init__(self, host: Any, paths: Paths, reporter: Reporter, secret: Callable[[str], str]) -> None:
         self._host, self._paths, self._reporter, self._secret = host, paths, reporter, secret
         self._access = Access(paths.jupyter / "access.json", paths.private / "token")
-        self._lock = threading.Lock()
+        self._lock, self._wake = threading.Lock(), threading.Event()
         self._news: Optional[Settings] = None
         self._settings: Optional[Settings] = None
         self._phase: Optional[str] = None
         self._releasing = False
         self._details: Dict[str, Any] = {}
-        self._looked_at = self._activity_at = 0.0
+        self._looked_at = 0.0
         self._lost_since: Optional[float] = None
-        self._background: Optional[Background] = None
+        self._observer: Optional[Observer] = None
+        self._preparation: Optional[Task] = None
+        self._prepare_tries = 0
+        self._progress = ""
 
     def tell(self, news: Settings) -> None:
         """New settings. Only the last ones count."""
         with self._lock:
             self._news = news
+        self._wake.set()
 
     @property
     def phase(self) -> Optional[str]:
@@ -73,10 +78,11 @@ class Supervisor:
         while not until.is_set():
             try:
                 self.turn()
-            except Exception as why:  # noqa: BLE001: a host without a supervisor helps nobody
+            except Exception as why:
                 print(f"rehost: {type(why).__name__}: {why}", flush=True)
                 until.wait(_LOOK_S)
-            until.wait(_TURN_S)
+            self._wake.wait(_SERVING_TURN_S if self._phase == SERVING and not self._releasing else _TURN_S)
+            self._wake.clear()
 
     def turn(self) -> None:
         """Does what is next."""
@@ -108,7 +114,6 @@ class Supervisor:
         elif self._phase == SERVING:
             self._apply(before)
         elif self._host.is_mounted():
-            # A supervisor that was started again. Jupyter serves meanwhile, so nothing is said yet.
             self._phase = PREPARING
         else:
             self._say(PREPARING)
@@ -124,8 +129,8 @@ class Supervisor:
         self._access.allow(self._settings.token_hashes)
         if before is None or before.buckets != self._settings.buckets:
             self._host.follow_buckets(self._settings.buckets)
-        if before is None or before.source != self._settings.source:
-            self._begin_background()
+        if before is None or (before.source, before.buckets) != (self._settings.source, self._settings.buckets):
+            self._observe()
         self._say(SERVING)
 
     def _role_changed(self) -> bool:
@@ -135,27 +140,47 @@ class Supervisor:
     # Short of the home.
 
     def _prepare(self) -> None:
-        for attempt in range(1, _PREPARE_TRIES + 1):
-            try:
-                self._host.prepare(self._settings, lambda words: self._say(PREPARING, message=words))
-                self._details = {}
-                self._phase = STANDBY
-                return self._stand_by()
-            except AcceleratorMissing as why:
-                return self._fail(ACCELERATOR_MISSING, str(why))
-            except CommandFailed as why:
-                self._say(PREPARING, message=f"try {attempt} of {_PREPARE_TRIES}: {why}")
-                if attempt == _PREPARE_TRIES:
-                    return self._fail(JUPYTER_FAILED, f"the host could not be prepared: {why}")
-                time.sleep(attempt)
+        """Looks how the preparation is doing, which may take minutes: a release does not wait for it."""
+        if self._preparation is None:
+            self._prepare_tries, self._preparation = 1, self._begin_preparation()
+        if not self._preparation.ended():
+            return self._say_preparing(self._progress)
+        why, self._preparation = self._preparation.error, None
+        if why is None:
+            self._details = {}
+            return self._stand_by()
+        if isinstance(why, AcceleratorMissing):
+            return self._fail(ACCELERATOR_MISSING, str(why))
+        if self._prepare_tries == _PREPARE_TRIES:
+            return self._fail(JUPYTER_FAILED, f"the host could not be prepared: {why}")
+        self._say_preparing(f"try {self._prepare_tries} of {_PREPARE_TRIES}: {why}")
+        time.sleep(self._prepare_tries)
+        self._prepare_tries += 1
+        self._preparation = self._begin_preparation()
+        return None
+
+    def _say_preparing(self, message: str) -> None:
+        # A supervisor that was started again: Jupyter serves meanwhile, and the last report still holds.
+        if not self._host.is_mounted():
+            self._say(PREPARING, message=message)
+
+    def _begin_preparation(self) -> Task:
+        def progress(words: str) -> None:
+            self._progress = words
+
+        wanted, self._progress = self._settings, ""
+        return Task("preparation", lambda: self._host.prepare(wanted, progress))
 
     def _stand_by(self) -> None:
         """Waits for the disk, with Jupyter begun as far as it goes without."""
         self._phase = STANDBY
+        if self._host.is_mounted() and self._host.home_is_gone(self._settings):
+            return self._lose()
         if not self._host.is_mounted():
             self._start_service(self._settings, own_settings=True)
         if not self._host.has_home(self._settings):
             self._say(STANDBY, message="waits for the home disk")
+        return None
 
     # Serving.
 
@@ -167,7 +192,7 @@ class Supervisor:
             return self._fail(why.failure, str(why), contentId=why.content_id)
         except (CommandFailed, OSError) as why:
             # The machine's fault, not the disk's: the disk may just be going away.
-            print(f"rehost: the home could not be taken, another try follows: {why}", flush=True)
+            self._say(STANDBY, message=f"the home could not be taken, another try follows: {why}")
             time.sleep(1)
             return None
         print("rehost: the home is mounted", flush=True)
@@ -181,8 +206,8 @@ class Supervisor:
             # Told to let go meanwhile: the next turn does.
             self._phase = SERVING
             return None
-        self._begin_background()
-        self._looked_at = self._activity_at = 0.0
+        self._observe()
+        self._looked_at = 0.0
         self._say(SERVING)
         return None
 
@@ -211,7 +236,9 @@ class Supervisor:
 
     def _start_service(self, wanted: Settings, own_settings: bool) -> None:
         if not own_settings:
-            self._details["message"] = "Jupyter was started without the settings in ~/.jupyter, with which it did not start"
+            self._details["message"] = (
+                "Jupyter was started without the settings in ~/.jupyter, with which it did not start"
+            )
         argv = jupyter.command(self._host.python, wanted, self._paths)
         environment = jupyter.environment(self._paths, own_settings)
         self._host.service.start(Program(argv, environment))
@@ -226,38 +253,33 @@ class Supervisor:
     def _give_up(self, problem: str) -> None:
         """The home is let go before the failure is said: whoever hears of it may take the disk."""
         self._stop_service()
-        self._host.let_go()
+        self._host.let_go(self._settings)
         self._fail(JUPYTER_FAILED, problem, contentId=self._details.get("contentId"))
 
-    def _begin_background(self) -> None:
-        """The repository and the kernels' environment take their time; Jupyter does not wait for them."""
-        self._background = Background(self._settings, self._paths, self._secret)
+    def _observe(self) -> None:
+        self._stop_observing()
+        self._observer = Observer(self._host, self._settings, self._paths, self._api(), self._secret)
+
+    def _stop_observing(self) -> None:
+        if self._observer is not None:
+            self._observer.close()
+        self._observer = None
 
     def _attend(self) -> None:
         now = time.monotonic()
         if self._home_is_lost(now):
             return self._lose()
-        if now - self._looked_at < _LOOK_S:
+        if self._lost_since is not None or now - self._looked_at < _LOOK_S:
             return None
         self._looked_at = now
         self._details["filesystemFillsDisk"] = self._host.grow(self._settings)
-        self._details["buckets"] = self._host.bucket_states(self._settings.buckets)
-        self._details["trouble"] = trouble_of(self._paths.home)
-        if self._background is not None:
-            self._details.update(self._background.found())
-        if now - self._activity_at >= _ACTIVITY_S:
-            self._activity_at = now
-            self._details["activity"] = activity.observe(self._api(), self._host.service.pid())
-            self._look_at_source()
+        if self._observer is not None:
+            self._details.update(self._observer.found())
         self._say(SERVING)
         return None
 
-    def _look_at_source(self) -> None:
-        if self._settings.source is not None and "source" in self._details:
-            self._details["source"].update(source.look(self._paths, self._settings.source))
-
     def _home_is_lost(self, now: float) -> bool:
-        if self._host.has_home(self._settings):
+        if not self._host.home_is_gone(self._settings):
             self._lost_since = None
             return False
         if self._lost_since is None:
@@ -276,11 +298,12 @@ class Supervisor:
 
     def _let_go(self) -> None:
         try:
+            self._stop_observing()
             # Most of what is dirty is written while the kernels end, instead of after.
             threading.Thread(target=_write_back, args=(self._paths.home,), daemon=True).start()
             self._stop_service()
             print("rehost: Jupyter has ended", flush=True)
-            self._host.let_go()
+            self._host.let_go(self._settings)
         except (StillBusy, CommandFailed) as why:
             print(f"rehost: the home is not let go yet: {why}", flush=True)
             return
@@ -289,7 +312,7 @@ class Supervisor:
 
     def _away(self) -> None:
         """The home is out of its hands; the role may have changed meanwhile."""
-        self._background = None
+        self._stop_observing()
         content_id, self._details = self._details.get("contentId"), {}
         self._phase = None
         self._follow()
@@ -306,7 +329,7 @@ class Supervisor:
     def _say(self, state: str, **details: Any) -> None:
         self._phase = state
         shown = {**self._details, **details}
-        trouble = shown.pop("trouble", "")
+        trouble, _ = shown.pop("trouble", ""), shown.pop("silence", "")
         if trouble and not details.get("message"):
             shown["message"] = trouble
         self._reporter.say(self._settings.nonce, state, shown)
@@ -322,44 +345,3 @@ def _is_closed(api: Api) -> bool:
         return api.is_closed()
     except NoAnswer:
         return False
-
-
-def trouble_of(home: Path) -> str:
-    """What is wrong with the home's file system, in a sentence; empty when it is well."""
-    try:
-        found = os.statvfs(home)
-    except OSError as why:
-        return f"the home cannot be read: {why.strerror}"
-    if found.f_flag & os.ST_RDONLY:
-        return "the home turned read-only after an error of its disk: what was saved before is safe, restart the notebook"
-    if found.f_bavail == 0 or found.f_favail == 0:
-        return "the home is full: nothing that was saved is lost; delete something, or raise spec.storage.size"
-    return ""
-
-
-class Background:
-    """The repository, then the kernels' environment, on a thread of their own."""
-
-    def __init__(self, wanted: Settings, paths: Paths, secret: Callable[[str], str]) -> None:
-        self._wanted, self._paths, self._secret = wanted, paths, secret
-        self._found: Dict[str, Any] = {"kernels": kernel_environment.report("Making")}
-        threading.Thread(target=self._work, daemon=True, name="background").start()
-
-    def found(self) -> Dict[str, Any]:
-        """What is known so far."""
-        return dict(self._found)
-
-    def _work(self) -> None:
-        if self._wanted.source is not None:
-            self._found["source"] = self._follow_source()
-        self._found["kernels"] = kernel_environment.ensure(self._wanted, self._paths)
-
-    def _follow_source(self) -> Dict[str, Any]:
-        wanted = self._wanted.source
-        try:
-            credential = self._secret(wanted.secret) if wanted.secret else ""
-        except CredentialsMissing as why:
-            seen = source.look(self._paths, wanted)
-            return {**seen, "failure": "CredentialsMissing", "message": str(why)}
-        with offered(credential, self._paths) as around:
-            return source.follow(wanted, self._paths, around)

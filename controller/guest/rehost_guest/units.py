@@ -66,7 +66,9 @@ class Units:
         return self.property(name, "ActiveState") in ("active", "activating")
 
     def property(self, name: str, key: str) -> str:
-        return run(["systemctl", "show", f"--property={key}", "--value", name], timeout_s=_START_TIMEOUT_S).stdout.strip()
+        return run(
+            ["systemctl", "show", f"--property={key}", "--value", name], timeout_s=_START_TIMEOUT_S
+        ).stdout.strip()
 
     def names(self, prefix: str) -> "list[str]":
         return sorted(it.name for it in self.folder.glob(f"{prefix}*.service"))
@@ -74,7 +76,9 @@ class Units:
     def said(self, name: str) -> str:
         """The last that the unit's program said."""
         try:
-            return last_lines(run(["journalctl", "-u", name, "-n", "5", "-o", "cat", "--no-pager"], timeout_s=30).stdout)
+            return last_lines(
+                run(["journalctl", "-u", name, "-n", "5", "-o", "cat", "--no-pager"], timeout_s=30).stdout
+            )
         except CommandFailed as why:
             return str(why)
 

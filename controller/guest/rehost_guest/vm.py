@@ -33,6 +33,7 @@ class VmHost:
         self._units = Units(paths.units)
         self._buckets = Buckets(self._units, paths, gcsfuse_flags)
         self._grow_tried_at = 0
+        self._device: Optional[Path] = None
         self.service = UnitService(self._units)
         self.python = ""
 
@@ -61,9 +62,7 @@ class VmHost:
             except CommandFailed as why:
                 # A bucket that cannot be mounted keeps nothing else from working; its state says so.
                 progress(f"gcsfuse could not be installed: {why}")
-        accelerators.require(
-            settings.accelerators, settings.packages.accelerator_driver, self._paths.private, progress
-        )
+        accelerators.require(settings.accelerators, settings.packages.accelerator_driver, self._paths.private, progress)
 
     def _make_jupyter_folders(self) -> None:
         for name in ("runtime", "no-settings"):
@@ -75,13 +74,17 @@ class VmHost:
         """Whether the home's disk is attached."""
         return self._paths.device(settings.home.device).exists()
 
+    def home_is_gone(self, settings: Settings) -> bool:
+        """Whether the disk was torn out. Its link alone may be missing for a moment, whenever udev looks again."""
+        return not self.has_home(settings) and not (self._device is not None and self._device.exists())
+
     def is_mounted(self) -> bool:
         """Whether the home is served from already: a supervisor that was started again finds it so."""
         return mounts.is_mounted(self._paths.home) and mounts.is_mounted(self._paths.disk)
 
     def take_home(self, settings: Settings) -> None:
         """Checks, mounts and shows the home. Raises `Refused` when nothing may be served from this disk."""
-        device = Path(os.path.realpath(self._paths.device(settings.home.device)))
+        self._device = device = Path(os.path.realpath(self._paths.device(settings.home.device)))
         if not mounts.is_mounted(self._paths.disk):
             home.take(device, settings.home, self._paths.disk, self._paths.private)
         if not mounts.is_mounted(self._paths.home):
@@ -102,24 +105,18 @@ class VmHost:
     def bucket_states(self, wanted: Sequence[Bucket]) -> List[Dict[str, object]]:
         return self._buckets.states(wanted)
 
-    def let_go(self) -> None:
+    def let_go(self, settings: Settings) -> None:
         """Flushes and unmounts. Raises `StillBusy` or `CommandFailed`; then it may be tried again."""
-        device = self._mounted_device()
         self._buckets.let_go()
         mounts.unmount_below(self._paths.home, _UNMOUNT_PATIENCE_S)
         mounts.unmount_below(self._paths.disk, _UNMOUNT_PATIENCE_S)
-        if device is not None:
+        device = self._paths.device(settings.home.device)
+        if device.exists():
             self._await_free(device)
-
-    def _mounted_device(self) -> Optional[Path]:
-        found = [it.device for it in mounts.all_mounts() if it.point == str(self._paths.disk)]
-        name = os.path.basename(os.path.realpath(f"/sys/dev/block/{found[0]}")) if found else ""
-        device = self._paths.root / "dev" / name
-        return device if name and device.exists() else None
 
     @staticmethod
     def _await_free(device: Path) -> None:
-        """Another mount namespace may hold the file system for a moment longer: the disk is free when the kernel says."""
+        """Another mount namespace may hold it for a moment longer: the disk is free when the kernel says so."""
         deadline = time.monotonic() + _UNMOUNT_PATIENCE_S
         while not home.is_free(device):
             if time.monotonic() > deadline:
@@ -134,11 +131,10 @@ class VmHost:
 
     def grow(self, settings: Settings) -> bool:
         """Grows the file system when its disk has grown. Returns whether it fills the disk."""
-        device = Path(os.path.realpath(self._paths.device(settings.home.device)))
-        if home.fills_disk(device):
+        if home.fills_disk(self._device):
             return True
-        size = home.disks.size(device)
+        size = home.disks.size(self._device)
         if size == self._grow_tried_at:
             return False
         self._grow_tried_at = size
-        return home.grow_online(device)
+        return home.grow_online(self._device)

@@ -229,7 +229,7 @@ class Crashing(HomeCase):
             cut = self.cut_off(disk, after)
         self.unmount()
         self.take(disk, NEW)
-        self.assertEqual(home._read_id(self.point), "content-1")
+        self.assertEqual(home.read_id(self.point), "content-1")
         self.write("work", "all of it")
         self.unmount()
         self.assertIsNone(unfinished.read(disk.device))
@@ -252,8 +252,13 @@ class Crashing(HomeCase):
 
             return call
 
-        steps = [mock.patch.object(os, "pwrite", counted(os.pwrite)), mock.patch.object(os, "replace", counted(os.replace))]
-        steps += [mock.patch.object(mounts, name, counted(getattr(mounts, name))) for name in ("mount_disk", "unmount_below")]
+        steps = [
+            mock.patch.object(os, "pwrite", counted(os.pwrite)),
+            mock.patch.object(os, "replace", counted(os.replace)),
+        ]
+        steps += [
+            mock.patch.object(mounts, name, counted(getattr(mounts, name))) for name in ("mount_disk", "unmount_below")
+        ]
         try:
             for step in steps:
                 step.start()

@@ -1,4 +1,4 @@
-"""A real JupyterLab behind the guest's identity provider: who gets in, and what a person's own settings cannot change."""
+"""A real JupyterLab behind the guest's identity provider: who gets in, and what own settings cannot change."""
 
 import hashlib
 import http.cookiejar
@@ -35,7 +35,8 @@ c.ServerApp.allow_origin = "*"
 c.ServerApp.allow_origin_pat = ".*"
 c.ServerApp.allow_credentials = True
 c.ServerApp.allow_unauthenticated_access = True
-c.ServerApp.tornado_settings = {"disable_check_xsrf": True, "xsrf_cookies": False, "allow_origin": "*", "identity_provider": IdentityProvider(token="weak")}
+weak = IdentityProvider(token="weak")
+c.ServerApp.tornado_settings = {"disable_check_xsrf": True, "xsrf_cookies": False, "identity_provider": weak}
 c.ServerApp.port = 1
 c.ServerApp.certfile = "/nowhere"
 c.ServerApp.base_url = "/elsewhere"
@@ -242,7 +243,9 @@ class Weakening(JupyterCase):
         code, opener, xsrf = self.log_in(TOKEN)
         self.assertEqual(code, 200, self.said())
         self.assertEqual(self.post_kernel(opener), 403, "XSRF stays on")
-        request = urllib.request.Request(f"{self.url}/team-a/taxi/api/status", headers={"Origin": "https://evil.example"})
+        request = urllib.request.Request(
+            f"{self.url}/team-a/taxi/api/status", headers={"Origin": "https://evil.example"}
+        )
         with self.assertRaises(urllib.error.HTTPError) as caught:
             opener.open(request, timeout=20)
         self.assertIsNone(caught.exception.headers.get("Access-Control-Allow-Origin"))

@@ -28,7 +28,9 @@ class Metadata(unittest.TestCase):
         value, etag = self.server.changed_attribute("rehost-settings", "0")
         self.assertEqual(value, "one")
         heard = []
-        waiting = threading.Thread(target=lambda: heard.append(self.server.changed_attribute("rehost-settings", etag)[0]))
+        waiting = threading.Thread(
+            target=lambda: heard.append(self.server.changed_attribute("rehost-settings", etag)[0])
+        )
         waiting.start()
         time.sleep(0.3)
         self.assertEqual(heard, [], "it waits while nothing changes")

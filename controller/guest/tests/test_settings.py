@@ -18,7 +18,12 @@ WHOLE = {
     "tokenHashes": ["ab" * 32],
     "accelerators": 2,
     "buckets": [{"path": "data/team", "name": "team-a-data", "prefix": "taxi/", "readOnly": True}],
-    "source": {"repository": "https://git.example/course.git", "path": "course", "ref": "main", "secret": "projects/p/secrets/s"},
+    "source": {
+        "repository": "https://git.example/course.git",
+        "path": "course",
+        "ref": "main",
+        "secret": "projects/p/secrets/s",
+    },
     "kernels": {"python": "3.12", "packages": ["pandas>=2", "polars[all]"]},
     "status": {"port": 8889, "tokenHash": "cd" * 32},
     "packages": {"jupyterlab": "4.6.6", "index": "https://pypi.example/simple"},

@@ -1,4 +1,4 @@
-"""The repository, with a real git over https: cloned when absent, forwarded only when clean, never over somebody's work."""
+"""The repository, with a real git over https: cloned when absent, forwarded only when clean."""
 
 import functools
 import http.server
@@ -69,7 +69,10 @@ class SourceCase(Scratch):
         class Handler(http.server.SimpleHTTPRequestHandler):
             def do_GET(self) -> None:
                 # "teacher:a-deploy-token"
-                if outer.asks_for_token and self.headers.get("Authorization") != "Basic dGVhY2hlcjphLWRlcGxveS10b2tlbg==":
+                if (
+                    outer.asks_for_token
+                    and self.headers.get("Authorization") != "Basic dGVhY2hlcjphLWRlcGxveS10b2tlbg=="
+                ):
                     self.send_response(401)
                     self.send_header("WWW-Authenticate", 'Basic realm="course"')
                     self.send_header("Content-Length", "0")
@@ -80,7 +83,9 @@ class SourceCase(Scratch):
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(self.served)))
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Handler, directory=str(self.served))
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -98,7 +103,14 @@ class SourceCase(Scratch):
 
     def theirs(self, *arguments: str) -> str:
         """git as the person, in their clone."""
-        identity = ["-c", "user.email=student@example.org", "-c", "user.name=Student", "-c", f"safe.directory={self.place}"]
+        identity = [
+            "-c",
+            "user.email=student@example.org",
+            "-c",
+            "user.name=Student",
+            "-c",
+            f"safe.directory={self.place}",
+        ]
         return sh("git", *identity, "-C", str(self.place), *arguments)
 
     def text(self, name: str = "lesson.txt") -> str:

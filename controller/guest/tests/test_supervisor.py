@@ -2,6 +2,7 @@
 the steps themselves have tests of their own, and real machines run the whole."""
 
 import json
+import threading
 import unittest
 from unittest import mock
 
@@ -58,6 +59,9 @@ class StubHost:
     def has_home(self, settings) -> bool:
         return self.attached
 
+    def home_is_gone(self, settings) -> bool:
+        return not self.attached
+
     def is_mounted(self) -> bool:
         return self.mounted
 
@@ -73,7 +77,7 @@ class StubHost:
     def bucket_states(self, wanted):
         return []
 
-    def let_go(self) -> None:
+    def let_go(self, settings) -> None:
         if self.busy:
             raise self.busy
         self.did.append("let go")
@@ -100,6 +104,12 @@ class StubApi:
         return not StubApi.open_to_all
 
 
+def document(role: str, nonce: str, **more: object) -> str:
+    words = {"notebook": "team-a/taxi", "uid": "u", "role": role, "nonce": nonce, "port": 8888}
+    home = {"device": "home", "contentId": "content-1", "format": False}
+    return json.dumps({**words, "home": home, **more})
+
+
 class SupervisorCase(Scratch):
     def setUp(self) -> None:
         super().setUp()
@@ -118,11 +128,11 @@ class SupervisorCase(Scratch):
                 self.said.append(report)
 
         reporter.say = say
-        for name, value in (("Api", StubApi), ("Background", mock.DEFAULT), ("_ANSWER_S", 0.5), ("_LOST_S", 0.0)):
+        for name, value in (("Api", StubApi), ("Observer", mock.DEFAULT), ("_ANSWER_S", 0.5), ("_LOST_S", 0.0)):
             patch = mock.patch.object(module, name) if value is mock.DEFAULT else mock.patch.object(module, name, value)
             made = patch.start()
             self.addCleanup(patch.stop)
-            if name == "Background":
+            if name == "Observer":
                 made.return_value.found.return_value = {}
         sleeps = mock.patch.object(module.time, "sleep")
         sleeps.start()
@@ -130,14 +140,15 @@ class SupervisorCase(Scratch):
         self.supervisor = Supervisor(self.host, self.paths, reporter, lambda name: "")
 
     def tell(self, role: str = "Serve", nonce: str = "n-1", turns: int = 3, **more) -> None:
-        words = {"notebook": "team-a/taxi", "uid": "u", "role": role, "nonce": nonce, "port": 8888}
-        home = {"device": "home", "contentId": "content-1", "format": False}
-        self.supervisor.tell(parse(json.dumps({**words, "home": home, **more})))
+        self.supervisor.tell(parse(document(role, nonce, **more)))
         self.turn(turns)
 
     def turn(self, turns: int = 3) -> None:
         for _ in range(turns):
             self.supervisor.turn()
+            while self.supervisor.phase == "Preparing" and self.supervisor._preparation is not None:
+                self.supervisor._preparation._thread.join(timeout=10)
+                self.supervisor.turn()
 
     def states(self) -> "list[str]":
         """What was said, one word for each change; details that were added later do not count."""
@@ -211,6 +222,18 @@ class LettingGo(SupervisorCase):
         self.tell("Release", "n-2")
         self.assertEqual((self.states(), self.said[-1]["message"]), (["n-2 Released"], "there was no home to let go"))
         self.assertEqual(self.host.did, [])
+
+    def test_a_release_does_not_wait_for_the_preparation(self) -> None:
+        go = threading.Event()
+        self.addCleanup(go.set)
+        self.host.prepare = lambda settings, progress: (progress("installs"), go.wait(10))
+        self.supervisor.tell(parse(document("Serve", "n-1")))
+        for _ in range(3):
+            self.supervisor.turn()
+        self.assertEqual((self.states()[-1], self.said[-1]["message"]), ("n-1 Preparing", "installs"))
+        self.supervisor.tell(parse(document("Release", "n-2")))
+        self.supervisor.turn()
+        self.assertEqual(self.states()[-1], "n-2 Released")
 
     def test_a_disk_that_is_torn_out_is_missed(self) -> None:
         self.tell()
