@@ -43,7 +43,7 @@ fn an_idle_notebook_is_stopped_and_woken() {
     stage.resolution.requests.wake = Some("1".into());
     stage.say("wake").play();
     insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(stage.script)
+        insta::assert_snapshot!(stage.script);
     });
 }
 
@@ -154,7 +154,7 @@ fn buckets_and_a_repository_are_told_to_the_running_vm() {
     stage.seen.buckets[0].mounted = true;
     stage.say("and now it is").pass(300).play();
     insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(stage.script)
+        insta::assert_snapshot!(stage.script);
     });
     assert_eq!(stage.status.source.as_ref().map(|source| source.revision.as_str()), Some("abc"));
 }
