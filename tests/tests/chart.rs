@@ -138,6 +138,21 @@ async fn rights_have_no_wildcard_and_no_secret() {
 }
 
 #[tokio::test]
+async fn the_keys_of_access_are_mounted_where_the_controller_reads_them() {
+    let with = rendered_deployment(&render(&["--set", "accessKeysSecret=rehost-access"]).await.expect("it renders"));
+    let pod = &with["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let arguments = container["args"].as_array().expect("arguments");
+    assert!(arguments.iter().any(|argument| argument == "--access-keys-file=/etc/rehost/access/keys"), "{arguments:?}");
+    assert_eq!(container["volumeMounts"][0]["mountPath"], "/etc/rehost/access");
+    assert_eq!(container["volumeMounts"][0]["readOnly"], true);
+    let secret = &pod["volumes"][0]["secret"];
+    assert_eq!((&secret["secretName"], &secret["items"][0]["path"]), (&"rehost-access".into(), &"keys".into()));
+    let without = rendered_deployment(&render(&[]).await.expect("it renders"));
+    assert_eq!(without["spec"]["template"]["spec"]["volumes"], Value::Null);
+}
+
+#[tokio::test]
 async fn the_kustomize_base_is_the_chart() {
     let kubectl = ControlPlaneless::new();
     let base = by_name(&kubectl.kustomize("config/base").await);
