@@ -139,7 +139,9 @@ async fn rights_have_no_wildcard_and_no_secret() {
 
 #[tokio::test]
 async fn the_keys_of_access_are_mounted_where_the_controller_reads_them() {
-    let with = rendered_deployment(&render(&["--set", "accessKeysSecret=rehost-access"]).await.expect("it renders"));
+    let with = rendered_deployment(
+        &render(&["--set", "cluster=test,accessKeysSecret=rehost-access"]).await.expect("it renders"),
+    );
     let pod = &with["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
     let arguments = container["args"].as_array().expect("arguments");
@@ -148,7 +150,7 @@ async fn the_keys_of_access_are_mounted_where_the_controller_reads_them() {
     assert_eq!(container["volumeMounts"][0]["readOnly"], true);
     let secret = &pod["volumes"][0]["secret"];
     assert_eq!((&secret["secretName"], &secret["items"][0]["path"]), (&"rehost-access".into(), &"keys".into()));
-    let without = rendered_deployment(&render(&[]).await.expect("it renders"));
+    let without = rendered_deployment(&render(&["--set", "cluster=test"]).await.expect("it renders"));
     assert_eq!(without["spec"]["template"]["spec"]["volumes"], Value::Null);
 }
 

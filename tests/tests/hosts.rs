@@ -188,7 +188,7 @@ fn a_home_moves_from_one_machine_to_the_next() {
         new.until(|report| report.seen.activity.is_some() && report.seen.kernels.is_some());
         let log = new.machine.journal();
         assert!(!log.contains(TOKEN), "a token was said: {log}");
-        assert!(new.machine.power_off(Duration::from_secs(60)).expect("the end"), "it went by itself");
+        assert!(new.machine.power_off(Duration::from_mins(1)).expect("the end"), "it went by itself");
     });
 }
 
