@@ -100,7 +100,7 @@ impl<'a> Planner<'a> {
             return self.is_our_object(&volume.notebook_uid);
         }
         let claim = (self.resolution.subject.namespace.clone(), home.disk.clone());
-        self.our_claim().present().is_some() && volume.claim.as_ref() == Some(&claim)
+        self.foreign_claim().is_none() && volume.claim.as_ref() == Some(&claim)
     }
 
     /// A claim that has the home's name and is not ours.

@@ -208,4 +208,9 @@ fn only_the_volume_of_our_claim_is_retained() {
     assert!(changes(&stage).contains(&retain), "{:?}", changes(&stage));
     stage.volume = volume("pvc-1", "", "another-claim");
     assert!(!changes(&stage).contains(&retain));
+    stage.volume = volume("pvc-1", "", &name);
+    stage.claim = claim(&name, "uid-9");
+    assert!(!changes(&stage).contains(&retain), "nor that of a claim that only has the name");
+    stage.claim = Seen::Absent;
+    assert!(changes(&stage).contains(&retain), "it is ours also when the claim has just gone");
 }
