@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use rehost_tests::sim::{Cut, CutPlace, Extent, Length, Plan, Rates, Settings, campaign, cuts_again, cuts_at};
+use rehost_tests::sim::{Cut, CutPlace, Cuts, Extent, Length, Plan, Rates, Settings, campaign};
 
 /// After how many runs a campaign says how far it is.
 const PROGRESS_EVERY: usize = 50;
@@ -81,10 +81,12 @@ fn plans(arguments: &Arguments) -> Vec<Plan> {
             plans.push(plan);
             continue;
         };
-        let last = arguments.to.unwrap_or_else(|| plan.run().requests);
-        let numbers = || (arguments.from..=last).step_by(usize::try_from(step.max(1)).unwrap_or(usize::MAX));
-        let all = cuts_at(numbers()).into_iter().chain(cuts_again(numbers()));
-        plans.extend(all.map(|cuts| Plan { extent, length, settings: Settings { cuts, ..plan.settings.clone() } }));
+        let told = plan.run();
+        let last = arguments.to.unwrap_or_else(|| told.requests());
+        let cuts = Cuts::of(&told, usize::try_from(step).unwrap_or(usize::MAX), arguments.from, last);
+        eprintln!("seed {seed}: {cuts}");
+        let cuts = cuts.runs.into_iter();
+        plans.extend(cuts.map(|cuts| Plan { extent, length, settings: Settings { cuts, ..plan.settings.clone() } }));
     }
     plans
 }

@@ -11,9 +11,11 @@
 //! told with all of its checks, the ending too. What is left out are chapters that begin at rest, with everything on record:
 //! [`Length::Whole`] tells them as well.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::moment::different;
 use super::shared::lock;
 use super::{Cut, CutPlace, Extent, NAME, Outcome, Settings, chapters, simulate, tell, tell_recovery};
 
@@ -68,15 +70,44 @@ impl Plan {
     }
 }
 
-/// A cut at each of these requests, in all three places.
-pub fn cuts_at(numbers: impl IntoIterator<Item = u64>) -> Vec<Vec<Cut>> {
-    let places = |number| CutPlace::ALL.map(|place| vec![Cut { number, place }]);
-    numbers.into_iter().flat_map(places).collect()
+/// The cuts of a campaign.
+pub struct Cuts {
+    /// What each run is cut at.
+    pub runs: Vec<Vec<Cut>>,
+    /// How many single cuts these runs stand for.
+    pub single: usize,
+    /// In how many different states these leave the worlds: as many runs have one cut.
+    pub different: usize,
+}
+
+impl Cuts {
+    /// A cut at every so-manieth request of this run, from one number to another, in all three places, but only one for each state
+    /// in which it leaves the worlds; and for every one of these requests a second cut in the recovery.
+    pub fn of(told: &Outcome, every: usize, from: u64, to: u64) -> Self {
+        let numbers = || (from..=to).step_by(every.max(1));
+        let single = numbers().flat_map(|number| CutPlace::ALL.map(|place| Cut { number, place }));
+        let different = different(&told.exchanges, single);
+        let stand_for = different.iter().map(|(_, count)| count).sum();
+        let count = different.len();
+        let once = different.into_iter().map(|(cut, _)| vec![cut]);
+        Self { runs: once.chain(cuts_again(numbers())).collect(), single: stand_for, different: count }
+    }
+}
+
+impl fmt::Display for Cuts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let twice = self.runs.len() - self.different;
+        write!(
+            formatter,
+            "{} cuts, which leave {} different states; {twice} runs with two cuts",
+            self.single, self.different
+        )
+    }
 }
 
 /// The same, and a second one during the recovery: after the new process has listed and swept, somewhere in the look at
 /// what the former one left, or soon after.
-pub fn cuts_again(numbers: impl IntoIterator<Item = u64>) -> Vec<Vec<Cut>> {
+fn cuts_again(numbers: impl IntoIterator<Item = u64>) -> Vec<Vec<Cut>> {
     let twice = |number: u64| {
         // Spread over the first sixty requests of the new process and over the places; no chance is needed for that.
         let again = 1 + number.wrapping_mul(7) % 60;

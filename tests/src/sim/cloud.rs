@@ -41,7 +41,7 @@ fn hook(line: &Arc<Line>) -> Hook {
 
 async fn goes(line: Arc<Line>, request: Request) -> Intercept {
     let what = format!("{} {}", method_name(request.method), request.path);
-    let asked = Asked { what, writes: request.method != Method::Get, writes_status: false };
+    let asked = Asked { what, writes_status: false };
     let number = line.goes_out(&asked).await;
     let shared = line.shared().clone();
     shared.travels().await;

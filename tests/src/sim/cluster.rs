@@ -41,8 +41,7 @@ impl Service<Request<kube::client::Body>> for Lifeline {
             let path = request.uri().path();
             let writes_status =
                 request.method() == Method::PATCH && path.contains("/notebooks/") && path.ends_with("/status");
-            let writes = request.method() != Method::GET;
-            let asked = Asked { what: format!("{} {path}", request.method()), writes, writes_status };
+            let asked = Asked { what: format!("{} {path}", request.method()), writes_status };
             let number = line.goes_out(&asked).await;
             let answer = inner.call(request).await;
             line.comes_in(number, &asked).await;

@@ -9,7 +9,7 @@ use super::shared::Shared;
 
 /// After a cut that waits for a status write, the controller dies at the latest this much later: a look that has nothing to
 /// write would otherwise live on.
-const STATUS_WAIT: Duration = Duration::from_secs(2);
+pub(super) const STATUS_WAIT: Duration = Duration::from_secs(2);
 
 /// Where the controller is cut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +61,6 @@ impl std::fmt::Display for Cut {
 pub struct Asked {
     /// For the chronicle.
     pub what: String,
-    /// Whether it is sent to change something.
-    pub writes: bool,
     /// Whether it writes a notebook's status.
     pub writes_status: bool,
 }
@@ -95,7 +93,7 @@ impl Line {
         if asked.writes_status && self.doomed.load(Ordering::Relaxed) {
             return self.dies(&format!("before the status write {}", asked.what)).await;
         }
-        let number = self.shared.count_request(asked.writes);
+        let number = self.shared.sends(asked.writes_status);
         if self.shared.cut_is(number, CutPlace::BeforeSending) {
             return self.dies(&format!("before request {number}, {}", asked.what)).await;
         }
@@ -107,6 +105,7 @@ impl Line {
         if !self.alive.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
+        self.shared.hears(number);
         if self.shared.cut_is(number, CutPlace::BeforeAnswer) {
             self.dies::<()>(&format!("before the answer to request {number}, {}", asked.what)).await;
         } else if self.shared.cut_is(number, CutPlace::BeforeStatus) {

@@ -24,6 +24,7 @@ mod conditions;
 mod drive;
 mod incarnation;
 mod line;
+mod moment;
 mod nodes;
 mod shared;
 mod stage;
@@ -49,12 +50,13 @@ use crate::world::{Request, Response, World, WorldSettings};
 use incarnation::Incarnation;
 use shared::{Shared, lock};
 
-pub use campaign::{Length, Plan, Tally, campaign, cuts_again, cuts_at};
+pub use campaign::{Cuts, Length, Plan, Tally, campaign};
 pub use chance::Rates;
 pub use chapters::{Extent, NAME, chapters, manifest};
 pub use chronicle::Weight;
 pub use conditions::*;
 pub use line::{Cut, CutPlace};
+pub use moment::{Exchange, Left, different, left_by};
 pub use shared::{CLUSTER, CONTROLLER, KUBELET, PERSON};
 pub use story::{Act, Chapter, Condition, Failed, View, tell, tell_recovery};
 
@@ -107,10 +109,8 @@ pub struct Outcome {
     pub failed: Option<String>,
     /// The hash over everything that happened.
     pub hash: String,
-    /// How many requests the controller sent, since the last cut.
-    pub requests: u64,
-    /// Which of them were sent to change something: crashes beside these matter most.
-    pub writes: Vec<u64>,
+    /// The controller's requests, since the last cut.
+    pub exchanges: Vec<Exchange>,
     /// How many cuts never came, because the run had fewer requests.
     pub cuts_left: usize,
     /// How long it took, in virtual seconds.
@@ -120,6 +120,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How many requests the controller sent, since the last cut.
+    pub fn requests(&self) -> u64 {
+        self.exchanges.len() as u64
+    }
+
     /// Whether nothing is wrong.
     pub fn is_fine(&self) -> bool {
         self.violations.is_empty() && self.failed.is_none()
@@ -262,8 +267,7 @@ impl Run {
         Outcome {
             violations: shared.violations(),
             failed,
-            requests: shared.requests(),
-            writes: shared.writes(),
+            exchanges: shared.exchanges(),
             cuts_left: shared.cuts_left(),
             seconds,
             story: shared.story(if self.settings.tell_reads { Weight::Minor } else { Weight::Major }),

@@ -1,7 +1,7 @@
 //! What all parts of a run share: the two worlds, the clock, the chronicle, the judge.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::chance::Chance;
 use super::chronicle::{Chronicle, Weight};
 use super::line::{Cut, CutPlace};
+use super::moment::{Answered, Exchange, Moment};
 use super::scene::{CloudScene, ClusterScene, Scene};
 use super::wording::{named, refusal, short, told};
 use crate::kube::{ApiServer, Call, Verb, Verdict};
@@ -70,9 +71,8 @@ pub struct Shared {
     steps: watch::Sender<u64>,
     /// The world may have something due earlier than before.
     pub agenda: Notify,
-    requests: AtomicU64,
-    /// Which of the requests since the last cut were sent to change something.
-    writes: Mutex<Vec<u64>>,
+    /// The controller's requests since the last cut.
+    exchanges: Mutex<Vec<Exchange>>,
     looks: AtomicUsize,
     crashes: AtomicUsize,
     cuts: Mutex<VecDeque<Cut>>,
@@ -106,8 +106,7 @@ impl Shared {
             check_shapes,
             steps: watch::Sender::new(0),
             agenda: Notify::new(),
-            requests: AtomicU64::new(0),
-            writes: Mutex::default(),
+            exchanges: Mutex::default(),
             looks: AtomicUsize::new(0),
             crashes: AtomicUsize::new(0),
             cuts: Mutex::new(cuts.into()),
@@ -141,23 +140,32 @@ impl Shared {
 
     // Requests of the controller.
 
-    /// Counts a request; its number.
-    pub fn count_request(&self, changes_something: bool) -> u64 {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        if changes_something {
-            lock(&self.writes).push(number);
+    /// The controller sends a request; its number.
+    pub fn sends(&self, writes_status: bool) -> u64 {
+        let sent = self.moment();
+        let mut all = lock(&self.exchanges);
+        all.push(Exchange { sent, answered: None, writes_status });
+        all.len() as u64
+    }
+
+    /// It is about to hear the answer.
+    pub fn hears(&self, number: u64) {
+        let moment = self.moment();
+        let mut all = lock(&self.exchanges);
+        let sent_by_then = all.len();
+        let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        if let Some(exchange) = place.and_then(|place| all.get_mut(place)) {
+            exchange.answered = Some(Answered { moment, sent_by_then });
         }
-        number
     }
 
-    /// Which requests since the last cut were sent to change something.
-    pub fn writes(&self) -> Vec<u64> {
-        lock(&self.writes).clone()
+    fn moment(&self) -> Moment {
+        Moment { at: self.clock.now(), cluster: self.server.version(), cloud: lock(&self.world).version() }
     }
 
-    /// How many requests the controller sent since the last cut.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    /// The controller's requests since the last cut.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        lock(&self.exchanges).clone()
     }
 
     /// Whether the next cut is this one.
@@ -180,8 +188,7 @@ impl Shared {
         self.note(Weight::Headline, "crash", at, "");
         self.crashes.fetch_add(1, Ordering::Relaxed);
         lock(&self.cuts).pop_front();
-        self.requests.store(0, Ordering::Relaxed);
-        lock(&self.writes).clear();
+        lock(&self.exchanges).clear();
         // The receiver is gone only when the run is over.
         let _ = self.deaths.send(incarnation);
     }

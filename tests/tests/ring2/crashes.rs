@@ -1,7 +1,9 @@
 //! The controller is cut down at its requests, in three places each, and again while it recovers; every time it converges,
 //! with one host, one disk, the same disk id, and nothing left over: that is what the story and the oracles ask.
 
-use rehost_tests::sim::{Cut, CutPlace, Extent, Length, Outcome, Plan, Settings, campaign, cuts_again, cuts_at};
+use std::collections::BTreeMap;
+
+use rehost_tests::sim::{Cut, CutPlace, Cuts, Extent, Left, Length, Outcome, Plan, Settings, campaign, left_by};
 
 /// At every so-manieth request the controller is cut down, in each place, and once more while it recovers from that. Not a divisor
 /// of any rhythm in the story. `REHOST_CRASH_EVERY=1` takes all of them; the command line's `sim --every K` does the same.
@@ -16,9 +18,9 @@ fn plan(settings: Settings) -> Plan {
 fn plans(outcome: &Outcome) -> Vec<Plan> {
     let asked = std::env::var("REHOST_CRASH_EVERY").ok();
     let every = asked.map_or(EVERY, |every| every.parse().expect("REHOST_CRASH_EVERY is a number from 1 up"));
-    let numbers = || (1..=outcome.requests).step_by(every);
-    let all = cuts_at(numbers()).into_iter().chain(cuts_again(numbers()));
-    all.map(|cuts| plan(Settings { cuts, ..Settings::default() })).collect()
+    let cuts = Cuts::of(outcome, every, 1, outcome.requests());
+    println!("{cuts}");
+    cuts.runs.into_iter().map(|cuts| plan(Settings { cuts, ..Settings::default() })).collect()
 }
 
 #[test]
@@ -51,4 +53,32 @@ fn after_the_recovery_one_chapter_more_is_told_and_the_ending() {
     assert!(outcome.is_fine() && outcome.cuts_left == 0, "{}", outcome.report(&plan.replay()));
     let told: Vec<&str> = outcome.story.lines().filter_map(|line| line.split_once(" story: ")).map(|it| it.1).collect();
     assert_eq!(told, ["created", "machine type raised", "deleted, the disk retained"], "{}", outcome.story);
+}
+
+/// What a campaign leaves out: of the cuts that leave the worlds in one state, all but the first.
+#[test]
+fn cuts_that_leave_the_same_state_tell_the_same_story() {
+    let whole = plan(Settings::default()).run();
+    let mut alike: BTreeMap<Left, Vec<Cut>> = BTreeMap::new();
+    for number in 1..=whole.requests() {
+        for place in CutPlace::ALL {
+            let cut = Cut { number, place };
+            alike.entry(left_by(&whole.exchanges, cut)).or_default().push(cut);
+        }
+    }
+    let groups: Vec<&[Cut]> = alike.values().map(Vec::as_slice).filter(|cuts| cuts.len() > 1).collect();
+    for cuts in groups.iter().step_by(groups.len() / 12) {
+        let ends = [cuts.first(), cuts.get(cuts.len() / 2), cuts.last()].into_iter().flatten();
+        let stories: Vec<(Cut, String)> = ends.map(|cut| (*cut, after_the_crash(*cut))).collect();
+        for (cut, story) in &stories {
+            assert!(*story == stories[0].1, "{cut} and {} differ:\n{}\n\n{story}", stories[0].0, stories[0].1);
+        }
+    }
+}
+
+/// The story from the start of the new process. In the moment of the crash others may have had their turn before it or after.
+fn after_the_crash(cut: Cut) -> String {
+    let outcome = plan(Settings { cuts: vec![cut], tell_reads: true, ..Settings::default() }).run();
+    let (_, after) = outcome.story.split_once(" controller: starts, for the 2. time").expect("the cut came");
+    after.to_owned()
 }

@@ -17,7 +17,7 @@ fn plan(settings: Settings) -> Plan {
 fn passes(plan: &Plan) {
     let outcome = plan.run();
     assert!(outcome.is_fine(), "{}", outcome.report(&plan.replay()));
-    println!("{} requests, {} virtual seconds", outcome.requests, outcome.seconds);
+    println!("{} requests, {} virtual seconds", outcome.requests(), outcome.seconds);
 }
 
 #[test]
