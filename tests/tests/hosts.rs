@@ -284,6 +284,48 @@ fn buckets_are_mounted_and_those_that_cannot_be_are_said() {
     });
 }
 
+/// Jupyter and the guest's own supervisor are killed, and the start-up script is run again: the notebook goes on, and
+/// what need not be disturbed is not.
+#[test]
+fn what_is_killed_comes_back_and_what_runs_is_left_alone() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let home = hosts.disk("home.raw");
+        let host = hosts.start("killed", 51, settings("k1-serve", true), &[(HOME_DEVICE, &home)]);
+        host.until(|report| report.state == GuestState::Serving);
+        let pid = |unit: &str| host.sh(&format!("systemctl show --property=MainPID --value {unit}"));
+        let (jupyter, guest) = (pid("rehost-jupyter"), pid("rehost-guest"));
+        host.sh("google_metadata_script_runner startup");
+        assert_eq!((pid("rehost-jupyter"), pid("rehost-guest")), (jupyter.clone(), guest.clone()), "run again");
+        host.sh("systemctl kill --signal=KILL rehost-guest");
+        host.sh("for i in $(seq 100); do systemctl is-active -q rehost-guest && break; sleep 0.1; done");
+        assert_ne!(pid("rehost-guest"), guest);
+        host.until(|report| report.state == GuestState::Serving);
+        assert_eq!(pid("rehost-jupyter"), jupyter, "a supervisor that is started again finds Jupyter");
+        host.sh("systemctl kill --signal=KILL rehost-jupyter");
+        host.sh("for i in $(seq 600); do curl -sf -o /dev/null http://127.0.0.1:8888/api && exit 0; sleep 0.1; done; exit 1");
+        assert_ne!(pid("rehost-jupyter"), jupyter);
+        assert_eq!(host.ask("/api/status", Some(TOKEN)).0, 200);
+    });
+}
+
+/// A suspended machine hears nothing; when it goes on it does what was asked meanwhile.
+#[test]
+fn a_machine_that_slept_does_what_was_asked_meanwhile() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let home = hosts.disk("home.raw");
+        let mut host = hosts.start("sleeps", 61, settings("s1-serve", true), &[(HOME_DEVICE, &home)]);
+        host.until(|report| report.state == GuestState::Serving);
+        host.machine.suspend().expect("frozen");
+        host.tell(GuestRole::Release, "s1-release");
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(host.report().map(|report| report.state), Some(GuestState::Serving), "it sleeps");
+        host.machine.resume().expect("thawed");
+        host.until(|report| report.state == GuestState::Released);
+    });
+}
+
 /// A disk that is not this notebook's is left as it is, and the host says why it does not serve.
 #[test]
 fn a_disk_of_somebody_elses_is_refused_and_left_as_it_is() {

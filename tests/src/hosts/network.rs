@@ -28,7 +28,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes an empty network. `folder` is for the log of the process that holds it.
+    /// Makes an empty network. `folder` is for the log of the process that holds it, and for all else of the run's: it is
+    /// removed when the network ends, also when the run was killed.
     pub fn new(folder: &Path) -> Result<Self, HostsError> {
         let holder = Process::start(Start {
             name: "network",
@@ -37,7 +38,7 @@ impl Network {
             environment: Vec::new(),
             log: folder.join("network.log"),
             grace: Duration::ZERO,
-            remove: None,
+            remove: Some(folder.to_owned()),
         })
         .map_err(HostsError::io("the network's holder"))?;
         let network = Self { holder };
