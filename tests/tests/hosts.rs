@@ -11,10 +11,10 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rehost_api::guest::{
-    FILES_KEY, GuestFailure, GuestHome, GuestOffer, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE,
-    JUPYTER_PORT, REPORT_KEY, REPORT_NAMESPACE, SETTINGS_KEY, STARTUP_KEY,
+    FILES_KEY, GuestBucket, GuestFailure, GuestHome, GuestOffer, GuestReport, GuestRole, GuestSettings, GuestState,
+    HOME_DEVICE, JUPYTER_PORT, REPORT_KEY, REPORT_NAMESPACE, SETTINGS_KEY, STARTUP_KEY,
 };
-use rehost_tests::hosts::{Boot, Disk, Image, Machine, Metadata, Network, missing};
+use rehost_tests::hosts::{Boot, Disk, GATEWAY, Image, Machine, Metadata, Network, missing};
 use sha2::{Digest, Sha256};
 
 const TOKEN: &str = "a-token-of-the-operators";
@@ -229,6 +229,100 @@ fn a_power_cut_at_any_point_of_a_boot_loses_nothing() {
         }
         assert!(saved.len() >= 5, "every fourth boot serves");
         eprintln!("{} of 20 boots served before their power was cut", saved.len());
+    });
+}
+
+/// A bucket is mounted through real gcsfuse against a stand-in for Cloud Storage; one that is not there is said so, and
+/// Jupyter serves all the same.
+#[test]
+fn buckets_are_mounted_and_those_that_cannot_be_are_said() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let address = format!("http://{GATEWAY}:14443");
+        let (port, host) = ("14443", GATEWAY.to_string());
+        // gcsfuse reads objects by the public host's own face.
+        let public = format!("{GATEWAY}:14443");
+        let mut arguments = vec!["-scheme", "http", "-host", &host, "-port", port, "-backend", "memory"];
+        arguments.extend(["-external-url", &address, "-public-host", &public]);
+        let program = Image::program("fake-gcs-server").expect("fake-gcs-server");
+        let log = hosts.folder.path().join("storage.log");
+        let _server = hosts.network.start("fake-gcs-server", &program, &arguments, log).expect("a server");
+        let flags = hosts.folder.path().join("b/upper/etc");
+        std::fs::create_dir_all(&flags).expect("a folder");
+        let flags_text = format!("--anonymous-access --custom-endpoint={address}/storage/v1/ --enable-hns=false");
+        std::fs::write(flags.join("gcsfuse-flags"), flags_text).expect("the flags");
+        let home = hosts.disk("home.raw");
+        let mut wanted = settings("b1-serve", true);
+        let bucket = |path: &str, name: &str, prefix: Option<&str>| GuestBucket {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            prefix: prefix.map(str::to_owned),
+            read_only: false,
+        };
+        wanted.offer.buckets = vec![bucket("data/taxi", "team-data", Some("taxi/")), bucket("none", "no-such", None)];
+        let mut host = hosts.start("b", 41, wanted, &[(HOME_DEVICE, &home)]);
+        host.until(|report| report.state == GuestState::Serving);
+        let post = "curl -sSf -o /dev/null -X POST -H Content-Type:application/json";
+        host.sh(&format!("{post} -d '{{\"name\":\"team-data\"}}' '{address}/storage/v1/b?project=p'"));
+        let upload = format!("{address}/upload/storage/v1/b/team-data/o?uploadType=media&name=taxi/fares.csv");
+        host.sh(&format!("printf 'fare\\n12\\n' | {post} --data-binary @- '{upload}'"));
+        let said = |report: &GuestReport, path: &str| report.seen.buckets.iter().find(|it| it.path == path).cloned();
+        host.until(|report| said(report, "data/taxi").is_some_and(|bucket| bucket.mounted));
+        let as_person = |script: &str| host.sh(&format!("runuser -u jupyter -- sh -c '{script}'"));
+        assert_eq!(as_person("cat /home/jupyter/data/taxi/fares.csv"), "fare\n12");
+        as_person("echo 13 >/home/jupyter/data/taxi/out.csv");
+        let object = format!("{address}/storage/v1/b/team-data/o/taxi%2Fout.csv?alt=media");
+        assert_eq!(host.sh(&format!("curl -sSf '{object}'")), "13");
+        let missing = host.until(|report| {
+            said(report, "none").is_some_and(|bucket| bucket.reason.is_some_and(|reason| reason != "Mounting"))
+        });
+        let missing = said(&missing, "none").expect("seen above");
+        assert_eq!(missing.reason.as_deref(), Some("BucketNotFound"), "{}", missing.message);
+        host.tell(GuestRole::Release, "b1-release");
+        host.until(|report| report.state == GuestState::Released);
+        assert_eq!(host.sh("findmnt --noheadings --list | grep -c jupyter || true"), "0");
+    });
+}
+
+/// Jupyter and the guest's own supervisor are killed, and the start-up script is run again: the notebook goes on, and
+/// what need not be disturbed is not.
+#[test]
+fn what_is_killed_comes_back_and_what_runs_is_left_alone() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let home = hosts.disk("home.raw");
+        let host = hosts.start("killed", 51, settings("k1-serve", true), &[(HOME_DEVICE, &home)]);
+        host.until(|report| report.state == GuestState::Serving);
+        let pid = |unit: &str| host.sh(&format!("systemctl show --property=MainPID --value {unit}"));
+        let (jupyter, guest) = (pid("rehost-jupyter"), pid("rehost-guest"));
+        host.sh("google_metadata_script_runner startup");
+        assert_eq!((pid("rehost-jupyter"), pid("rehost-guest")), (jupyter.clone(), guest.clone()), "run again");
+        host.sh("systemctl kill --signal=KILL rehost-guest");
+        host.sh("for i in $(seq 100); do systemctl is-active -q rehost-guest && break; sleep 0.1; done");
+        assert_ne!(pid("rehost-guest"), guest);
+        host.until(|report| report.state == GuestState::Serving);
+        assert_eq!(pid("rehost-jupyter"), jupyter, "a supervisor that is started again finds Jupyter");
+        host.sh("systemctl kill --signal=KILL rehost-jupyter");
+        host.sh("for i in $(seq 600); do curl -sf -o /dev/null http://127.0.0.1:8888/api && exit 0; sleep 0.1; done; exit 1");
+        assert_ne!(pid("rehost-jupyter"), jupyter);
+        assert_eq!(host.ask("/api/status", Some(TOKEN)).0, 200);
+    });
+}
+
+/// A suspended machine hears nothing; when it goes on it does what was asked meanwhile.
+#[test]
+fn a_machine_that_slept_does_what_was_asked_meanwhile() {
+    blocking(|| {
+        let Some(hosts) = Hosts::new() else { return };
+        let home = hosts.disk("home.raw");
+        let mut host = hosts.start("sleeps", 61, settings("s1-serve", true), &[(HOME_DEVICE, &home)]);
+        host.until(|report| report.state == GuestState::Serving);
+        host.machine.suspend().expect("frozen");
+        host.tell(GuestRole::Release, "s1-release");
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(host.report().map(|report| report.state), Some(GuestState::Serving), "it sleeps");
+        host.machine.resume().expect("thawed");
+        host.until(|report| report.state == GuestState::Released);
     });
 }
 

@@ -8,11 +8,11 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set
 
 from . import mounts
 from . import units as systemd
-from .commands import CommandFailed, run
+from .commands import CommandFailed, last_lines, run
 from .paths import Paths
 from .settings import Bucket
 from .units import Units
@@ -36,10 +36,11 @@ _REASONS = (
 class Buckets:
     """The buckets of one host, as the settings want them."""
 
-    def __init__(self, units: Units, paths: Paths, extra: Sequence[str] = ()) -> None:
-        self._units, self._paths, self._extra = units, paths, list(extra)
+    def __init__(self, units: Units, paths: Paths) -> None:
+        self._units, self._paths = units, paths
         self._since: Dict[str, float] = {}
         self._refused: Dict[str, Dict[str, object]] = {}
+        self._seen_well: Set[str] = set()
 
     def follow(self, wanted: Sequence[Bucket]) -> None:
         """Mounts what is wanted and unmounts what is not. Does not wait for a mount."""
@@ -47,7 +48,7 @@ class Buckets:
         for name in self._units.names(_PREFIX):
             if name not in units:
                 self._units.remove(name, timeout_s=_STOP_S * 3)
-        self._refused = {}
+        self._refused, self._seen_well = {}, set()
         for name, bucket in units.items():
             self._start(name, bucket)
 
@@ -78,7 +79,7 @@ class Buckets:
         return None
 
     def _unit(self, bucket: Bucket, point: Path) -> str:
-        argv = [shutil.which("gcsfuse") or "gcsfuse", "--foreground", "--implicit-dirs", *self._extra]
+        argv = [shutil.which("gcsfuse") or "gcsfuse", "--foreground", "--implicit-dirs"]
         argv += ["--only-dir", bucket.prefix.rstrip("/")] if bucket.prefix.rstrip("/") else []
         argv += ["-o", "ro"] if bucket.read_only else []
         argv += [bucket.name, str(point)]
@@ -101,11 +102,26 @@ class Buckets:
         if bucket.path in self._refused:
             return self._refused[bucket.path]
         if str(self._paths.home / bucket.path) in mounted:
-            return _state(bucket, None, "")
+            return self._look_into(bucket)
         if time.monotonic() - self._since.get(bucket.path, 0) < _PATIENCE_S:
             return _state(bucket, "Mounting", "")
         said = self._units.said(self._unit_name(bucket))
-        return _state(bucket, _reason(said), said)
+        return _state(bucket, _reason(said), last_lines(said))
+
+    def _look_into(self, bucket: Bucket) -> Dict[str, object]:
+        """A mount may succeed and its bucket not be there, or not be ours to read: then it looks empty, and only what
+        gcsfuse says tells it from an empty one."""
+        if bucket.path not in self._seen_well:
+            argv = ["find", str(self._paths.home / bucket.path), "-mindepth", "1", "-maxdepth", "1", "-print", "-quit"]
+            try:
+                first = run(argv, timeout_s=20, as_user=True).stdout
+            except CommandFailed as why:
+                return _state(bucket, _reason(why.said), why.said)
+            said = "" if first else self._units.said(self._unit_name(bucket), within_s=5)
+            if _reason(said) != "Failed":
+                return _state(bucket, _reason(said), last_lines(said))
+            self._seen_well.add(bucket.path)
+        return _state(bucket, None, "")
 
     @staticmethod
     def _unit_name(bucket: Bucket) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional
 
 from . import units as systemd
+from .commands import last_lines
 from .units import Units
 
 # From the first request to end until whatever is left is ended.
@@ -58,7 +59,7 @@ class UnitService:
         return int(count) if count.isdigit() else 0
 
     def said(self) -> str:
-        return self._units.said(self.NAME)
+        return last_lines(self._units.said(self.NAME))
 
 
 class ChildService:

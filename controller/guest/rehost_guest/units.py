@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Mapping, Optional, Sequence
 
-from .commands import CommandFailed, run, last_lines
+from .commands import CommandFailed, run
 from .paths import GROUP_ID, USER_ID
 
 _START_TIMEOUT_S = 60
@@ -73,12 +73,12 @@ class Units:
     def names(self, prefix: str) -> "list[str]":
         return sorted(it.name for it in self.folder.glob(f"{prefix}*.service"))
 
-    def said(self, name: str) -> str:
-        """The last that the unit's program said."""
+    def said(self, name: str, within_s: Optional[int] = None) -> str:
+        """The last that the unit's program said, ever or in the last seconds."""
+        since = [] if within_s is None else [f"--since=-{within_s}s"]
         try:
-            return last_lines(
-                run(["journalctl", "-u", name, "-n", "5", "-o", "cat", "--no-pager"], timeout_s=30).stdout
-            )
+            argv = ["journalctl", "-u", name, *since, "-n", "5", "-o", "cat", "-q", "--no-pager"]
+            return run(argv, timeout_s=30).stdout
         except CommandFailed as why:
             return str(why)
 

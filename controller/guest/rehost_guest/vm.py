@@ -28,10 +28,10 @@ _FOREIGN_SERVERS = ("jupyter.service", "jupyterhub.service")
 class VmHost:
     """What `Supervisor` needs of a VM."""
 
-    def __init__(self, paths: Paths, metadata: MetadataServer, gcsfuse_flags: Sequence[str] = ()) -> None:
+    def __init__(self, paths: Paths, metadata: MetadataServer) -> None:
         self._paths, self._metadata = paths, metadata
         self._units = Units(paths.units)
-        self._buckets = Buckets(self._units, paths, gcsfuse_flags)
+        self._buckets = Buckets(self._units, paths)
         self._grow_tried_at = 0
         self._device: Optional[Path] = None
         self.service = UnitService(self._units)

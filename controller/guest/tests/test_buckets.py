@@ -31,7 +31,7 @@ class StubUnits:
     def names(self, prefix: str) -> "list[str]":
         return sorted(self.running)
 
-    def said(self, name: str) -> str:
+    def said(self, name: str, within_s=None) -> str:
         return self.last_words
 
 
@@ -83,8 +83,15 @@ class Mounting(BucketCase):
             self.units.last_words = said
             with mock.patch.object(buckets, "_PATIENCE_S", 0):
                 self.assertEqual(self.reason(DATA), reason)
+
+    def test_a_mount_alone_is_no_bucket(self) -> None:
+        """gcsfuse mounts what is not there too: it looks empty then, and only gcsfuse's words tell."""
+        self.buckets.follow([DATA])
         mounted = mock.Mock(point=str(self.paths.home / "data"), kind="fuse.gcsfuse")
         with mock.patch.object(buckets.mounts, "all_mounts", return_value=[mounted]):
+            self.units.last_words = "ReadDir: storage: bucket doesn't exist: googleapi: Error 404"
+            self.assertEqual(self.reason(DATA), "BucketNotFound")
+            self.units.last_words = "File system has been successfully mounted."
             self.assertEqual(
                 self.buckets.states([DATA]), [{"path": "data", "mounted": True, "reason": None, "message": ""}]
             )

@@ -18,6 +18,11 @@ impl Image {
         Ok(Self { root: PathBuf::from(run(&[&script(), "where"])?) })
     }
 
+    /// Where a program is that the machines, or a server for them, need: `gcsfuse` or `fake-gcs-server`.
+    pub fn program(name: &str) -> Result<PathBuf, HostsError> {
+        run(&[&script(), "program", name]).map(PathBuf::from)
+    }
+
     /// Whether it is there already.
     pub fn is_built() -> bool {
         run(&[&script(), "where"]).is_ok_and(|folder| Path::new(&folder).is_dir())

@@ -21,7 +21,7 @@ pub use disk::Disk;
 pub use image::{Image, missing};
 pub use machine::{Boot, Machine};
 pub use metadata::Metadata;
-pub use network::Network;
+pub use network::{GATEWAY, Network};
 
 use std::io;
 use std::process::{Command, Stdio};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes an empty network. `folder` is for the log of the process that holds it.
+    /// Makes an empty network. `folder` is for the log of the process that holds it, and for all else of the run's: it is
+    /// removed when the network ends, also when the run was killed.
     pub fn new(folder: &Path) -> Result<Self, HostsError> {
         let holder = Process::start(Start {
             name: "network",
@@ -37,7 +38,7 @@ impl Network {
             environment: Vec::new(),
             log: folder.join("network.log"),
             grace: Duration::ZERO,
-            remove: None,
+            remove: Some(folder.to_owned()),
         })
         .map_err(HostsError::io("the network's holder"))?;
         let network = Self { holder };
@@ -74,6 +75,23 @@ impl Network {
         let namespace = self.namespace()?;
         inside(&namespace, move || TcpStream::connect_timeout(&address, CONNECT_TIMEOUT))
             .map_err(HostsError::io(format!("connecting to {address}")))
+    }
+
+    /// Starts a server of the test's own inside the network, where machines reach it at [`GATEWAY`].
+    pub fn start(&self, name: &str, program: &Path, arguments: &[&str], log: PathBuf) -> Result<Process, HostsError> {
+        let enter = format!("--net={}", self.namespace()?);
+        let program = program.to_string_lossy();
+        let all = [enter.as_str(), &program].into_iter().chain(arguments.iter().copied());
+        Process::start(Start {
+            name,
+            program: Path::new("nsenter"),
+            arguments: all.map(str::to_owned).collect(),
+            environment: Vec::new(),
+            log,
+            grace: Duration::from_secs(1),
+            remove: None,
+        })
+        .map_err(HostsError::io(format!("starting {name}")))
     }
 
     /// A listener that machines reach at [`GATEWAY`]; on a free port where `port` is 0.
