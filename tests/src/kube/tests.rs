@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -237,6 +237,26 @@ async fn the_same_seed_is_the_same_run() {
     let first = run(3).await;
     assert_eq!(first, run(3).await);
     assert_ne!(first, run(4).await, "uids follow from the seed");
+}
+
+/// A channel that wakes its receivers in any order would make equal runs differ.
+#[tokio::test(start_paused = true)]
+async fn watches_hear_of_a_change_in_the_order_in_which_they_were_opened() {
+    let server = ApiServer::new(Settings::default());
+    let heard = Arc::<Mutex<Vec<usize>>>::default();
+    for number in 0..20 {
+        let (api, heard) = (maps(&server, "person"), heard.clone());
+        tokio::spawn(async move {
+            let events = api.watch(&WatchParams::default(), "0").await.unwrap();
+            events.boxed().try_next().await.unwrap();
+            heard.lock().unwrap().push(number);
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}});
+    server.hand("person").create(&map).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(*heard.lock().unwrap(), (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
