@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Request;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use regex::Regex;
+use rehost_api::guest::{FILES_KEY, STARTUP_KEY};
 use rehost_api::labels;
 use rehost_tests::sim::scene::{CloudScene, ClusterScene, Scene, Source};
 use rehost_tests::sim::{Act, Chapter, Extent, NAME, Settings, View, chapters, simulate, tell};
@@ -202,8 +203,17 @@ fn change(exchange: &Exchange) -> String {
         .iter()
         .map(|(key, value)| if key == "requestId" { key.clone() } else { format!("{key}={value}") })
         .collect();
-    let body = exchange.request.as_ref().map(ToString::to_string).unwrap_or_default();
+    let body = exchange.request.clone().map(|body| without_guest(body).to_string()).unwrap_or_default();
     plain(&format!("{} {} {query:?} {body}", exchange.method, exchange.path))
+}
+
+/// A machine that is only imagined is given no program to run.
+fn without_guest(mut body: Value) -> Value {
+    let metadata = if body["metadata"].is_object() { &mut body["metadata"] } else { &mut body };
+    if let Some(items) = metadata["items"].as_array_mut() {
+        items.retain(|item| item["key"] != STARTUP_KEY && item["key"] != FILES_KEY);
+    }
+    body
 }
 
 /// Without ids, numbers of changes, versions of images, and the cluster's name.
