@@ -18,9 +18,9 @@ use super::{HERO, NAMESPACE};
 use crate::control_plane::Kubectl;
 use crate::stand::Ledger;
 
-/// By when the host that was left must be on its way to rest, in the cloud's time: a stop that is refused for now is tried
-/// again after half a minute.
-const OLD_HOST_STOPS: SignedDuration = SignedDuration::from_secs(120);
+/// By when what a change left behind must be on its way to rest, or gone, in the cloud's time: a stop that is refused for now is
+/// tried again after half a minute.
+const CLEARED_AWAY: SignedDuration = SignedDuration::from_secs(120);
 /// How often that is looked at, in real time.
 const LOOKED_AGAIN: Duration = Duration::from_millis(20);
 
@@ -100,17 +100,26 @@ impl Expect {
     /// The old VM, once a handover is over: at rest, without the home, and on record. It is stopped after the new one serves, so
     /// that nobody waits for it; how soon, the cloud says.
     async fn old_host_rests(&self, checks: &mut Checks, step: &str, old: &str) {
-        let status =
-            || self.look.machines(&self.stem()).into_iter().find(|(name, _)| name == old).map(|(_, status)| status);
+        let status = async || {
+            let machines = self.look.machines(&self.stem());
+            machines.into_iter().find(|(name, _)| name == old).map(|(_, status)| status)
+        };
         let resting = |status: &Option<String>| matches!(status.as_deref(), Some("STOPPING" | "TERMINATED"));
-        let clock = self.look.cloud.world.clock();
-        let until = clock.now() + OLD_HOST_STOPS;
-        let mut found = status();
-        while !resting(&found) && clock.now() < until {
-            tokio::time::sleep(LOOKED_AGAIN).await;
-            found = status();
-        }
+        let found = self.soon(status, resting).await;
         checks.that(format!("{step}: the old VM is stopped, and kept for a time"), resting(&found), found);
+    }
+
+    /// What a look finds once it is as wanted, or at the last: what is left behind is cleared away after the new host serves.
+    async fn soon<T>(&self, look: impl AsyncFn() -> T, wanted: impl Fn(&T) -> bool) -> T {
+        let clock = self.look.cloud.world.clock();
+        let until = clock.now() + CLEARED_AWAY;
+        loop {
+            let found = look().await;
+            if wanted(&found) || clock.now() >= until {
+                return found;
+            }
+            tokio::time::sleep(LOOKED_AGAIN).await;
+        }
     }
 }
 

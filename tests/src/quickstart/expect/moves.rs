@@ -155,7 +155,8 @@ impl Expect {
             &(record.kind, record.shape),
             &(HostKind::Vm, "n1-standard-4".to_owned()),
         );
-        let pods = self.look.pods(&hero.metadata.uid.clone().unwrap_or_default()).await;
+        let uid = hero.metadata.uid.clone().unwrap_or_default();
+        let pods = self.soon(async || self.look.pods(&uid).await, Vec::is_empty).await;
         checks.that(format!("{title}: no pod is left"), pods.is_empty(), &pods);
         let attachments = self.look.at("/apis/storage.k8s.io/v1/volumeattachments").await;
         let ours = attachments["items"]
