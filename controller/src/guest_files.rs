@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use rehost_api::guest::FILES_KEY;
+use rehost_api::guest::{FILES_KEY, STARTUP_KEY};
 use serde_json::{Map, Value};
 
-/// The metadata key that Google's guest agent runs at every boot.
-const SCRIPT_KEY: &str = "startup-script";
 const SCRIPT: &str = include_str!("../guest/startup.sh");
 
 macro_rules! files {
@@ -64,7 +62,7 @@ impl GuestFiles {
         let files: Map<String, Value> =
             FILES.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect();
         Self(BTreeMap::from([
-            (SCRIPT_KEY.to_owned(), SCRIPT.to_owned()),
+            (STARTUP_KEY.to_owned(), SCRIPT.to_owned()),
             (FILES_KEY.to_owned(), Value::Object(files).to_string()),
         ]))
     }
@@ -112,11 +110,11 @@ mod tests {
     #[test]
     fn those_of_an_earlier_version_are_replaced_and_nothing_else() {
         let mut metadata = BTreeMap::from([
-            (SCRIPT_KEY.to_owned(), "echo old".to_owned()),
+            (STARTUP_KEY.to_owned(), "echo old".to_owned()),
             ("ssh-keys".to_owned(), "a person's".to_owned()),
         ]);
         GuestFiles::built_in().add_to(&mut metadata);
-        assert_eq!(metadata[SCRIPT_KEY], SCRIPT);
+        assert_eq!(metadata[STARTUP_KEY], SCRIPT);
         assert_eq!(metadata["ssh-keys"], "a person's");
         GuestFiles::none().add_to(&mut metadata);
         assert_eq!(metadata.len(), 3);

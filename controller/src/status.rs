@@ -2,11 +2,12 @@
 //! does not change, so nothing is written.
 
 mod content;
+mod cost;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{ConditionStatus, ConditionType, Reason, condition};
-use rehost_api::status::{Cost, HostKind, HostRecord, NotebookStatus, Phase, Step, StopReason, TransitionKind};
+use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Phase, Step, StopReason, TransitionKind};
 
 use crate::desired::Resolution;
 use crate::observe::Observed;
@@ -43,7 +44,7 @@ pub fn status(resolution: &Resolution, observed: &Observed, plan: &Plan, now: Ti
         phase: Some(phase(plan, serving)),
         pending: pending(resolution, plan),
         source: content::source(resolution.wish.as_ref().ok(), observed, plan),
-        cost: cost(resolution, previous, plan, now),
+        cost: cost::cost(resolution, previous, plan, now),
         ..NotebookStatus::default()
     };
     if let Ok(desired) = &resolution.wish {
@@ -363,25 +364,6 @@ fn phase(plan: &Plan, serving: bool) -> Phase {
             }
         }
     }
-}
-
-/// What the running host costs, where the class has a price for every part of it.
-fn cost(resolution: &Resolution, previous: &NotebookStatus, plan: &Plan, now: Timestamp) -> Option<Cost> {
-    let host = plan.memory.host.as_ref().filter(|host| host.serving_since.is_some())?;
-    let Ok(desired) = &resolution.wish else { return previous.cost.clone() };
-    let prices = desired.prices.as_ref()?;
-    let machine: f64 = prices.machine_types.get(host.machine_type.as_ref()?)?.parse().ok()?;
-    let gpus = match &host.gpu {
-        Some(gpu) => f64::from(gpu.count) * prices.gpus.get(&gpu.kind)?.parse::<f64>().ok()?,
-        None => 0.0,
-    };
-    let hourly = format!("{:.4}", machine + gpus).trim_end_matches('0').trim_end_matches('.').to_owned();
-    let same = previous.cost.as_ref().filter(|cost| cost.hourly == hourly && cost.currency == prices.currency);
-    Some(same.cloned().unwrap_or(Cost {
-        hourly,
-        currency: prices.currency.clone(),
-        since: host.serving_since.unwrap_or(now),
-    }))
 }
 
 /// The difference between what is asked for and what runs, where one is left.

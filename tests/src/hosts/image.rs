@@ -44,7 +44,12 @@ pub fn missing() -> Option<String> {
     if !Path::new("/dev/loop-control").exists() {
         return Some("real hosts need loop devices: there is no /dev/loop-control".to_owned());
     }
-    let programs: &[&str] = if Image::is_built() { &["ip", "losetup"] } else { &["ip", "losetup", "mmdebstrap"] };
+    // What builds the image is needed only once.
+    let built = Image::is_built();
+    if !built && run(&["python3", "-m", "pip", "--version"]).is_err() {
+        return Some("the image of real hosts needs python3 with pip".to_owned());
+    }
+    let programs: &[&str] = if built { &["ip", "losetup"] } else { &["ip", "losetup", "mmdebstrap", "go"] };
     let absent = programs.iter().find(|name| run(&["/bin/sh", "-c", &format!("command -v {name}")]).is_err());
     absent.map(|name| format!("real hosts need {name}, which is not on PATH"))
 }
