@@ -269,9 +269,16 @@ impl Run {
         self.in_order(chapter)
     }
 
-    /// The sweeps have yet to see what has just ended: that is a cause to look.
+    /// The sweeps have yet to see what has just ended: that is a cause to look. So is a new process, which looks at everything once:
+    /// whoever was cut down meanwhile is waited for anew.
     async fn sweeps_catch_up(&self) {
-        self.wait(Duration::from_secs(2 * self.settings.sweep_interval_s)).await;
+        loop {
+            let crashes = self.shared().crashes();
+            self.wait(Duration::from_secs(2 * self.settings.sweep_interval_s)).await;
+            if self.shared().crashes() == crashes {
+                return;
+            }
+        }
     }
 
     /// Watches while `time` passes, which gives back how many looks there were causes for. Nothing may be written, come what may;
