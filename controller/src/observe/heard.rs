@@ -24,22 +24,33 @@ pub struct Heard {
     pub report: Seen<GuestReport>,
 }
 
+/// How many notebooks are known before the first look for those that are gone.
+const PRUNED_AT_MIN: usize = 64;
+
 /// The latest word of each notebook's host, by the notebook's uid, and since when this process has known of the notebook.
 #[derive(Debug, Default)]
-pub(super) struct Words(Mutex<BTreeMap<String, (Timestamp, Option<Heard>)>>);
+pub(super) struct Words(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    notebooks: BTreeMap<String, (Timestamp, Option<Heard>)>,
+    pruned_at: usize,
+}
 
 impl Words {
     pub(super) fn of(&self, observer: &Observer, uid: &str, now: Timestamp) -> (Timestamp, Option<Heard>) {
-        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !words.contains_key(uid) {
-            words.retain(|other, _| observer.sources.caches.key_of(other).is_some());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only when they have doubled: at a start all notebooks are new, one after the other.
+        if known.notebooks.len() > known.pruned_at.max(PRUNED_AT_MIN) {
+            known.notebooks.retain(|other, _| observer.sources.caches.key_of(other).is_some());
+            known.pruned_at = known.notebooks.len() * 2;
         }
-        words.entry(uid.to_owned()).or_insert((now, None)).clone()
+        known.notebooks.entry(uid.to_owned()).or_insert((now, None)).clone()
     }
 
     fn remember(&self, uid: &str, heard: &Heard) {
-        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        words.entry(uid.to_owned()).or_insert((heard.at, None)).1 = Some(heard.clone());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.notebooks.entry(uid.to_owned()).or_insert((heard.at, None)).1 = Some(heard.clone());
     }
 }
 
