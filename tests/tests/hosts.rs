@@ -281,6 +281,9 @@ fn buckets_are_mounted_and_those_that_cannot_be_are_said() {
         host.tell(GuestRole::Release, "b1-release");
         host.until(|report| report.state == GuestState::Released);
         assert_eq!(host.sh("findmnt --noheadings --list | grep -c jupyter || true"), "0");
+        // Cut off in its own unmounting, gcsfuse waits for its time to be over, and everybody with it.
+        let log = host.sh("journalctl --no-pager -o cat");
+        assert!(!log.contains("Failed to unmount"), "gcsfuse was not let finish: {log}");
     });
 }
 

@@ -19,6 +19,8 @@ from .units import Units
 
 _PREFIX = "rehost-bucket-"
 _STOP_S = 10
+# What holds on to a bucket is asked to end, and after half of this ended.
+_RELEASE_S = 20
 # gcsfuse answers for a bucket that is not there within a few seconds; then systemd tries again, and so on.
 _PATIENCE_S = 30
 # Words of gcsfuse's, and what they mean.
@@ -85,11 +87,16 @@ class Buckets:
         argv += [bucket.name, str(point)]
         unmount = systemd.words(["fusermount3", "-u", "-z", str(point)])
         lines = [f"ExecStartPre=-{unmount}", f"ExecStopPost=-{unmount}", f"TimeoutStopSec={_STOP_S}", "RestartSec=5"]
+        # Asked to end, gcsfuse unmounts by a program of its own, which must not be ended with it.
+        lines.append("KillMode=mixed")
         environment = {"HOME": str(self._paths.home), "PATH": "/usr/local/bin:/usr/bin:/bin"}
         return systemd.service(f"Bucket {bucket.name}", argv, environment, lines)
 
     def let_go(self) -> None:
-        """Unmounts all of them. gcsfuse writes back what it holds before it ends."""
+        """Unmounts all of them. The kernel has gcsfuse write back what was written before an unmount returns."""
+        for mount in reversed(mounts.all_mounts()):
+            if mount.kind.startswith("fuse") and mount.point.startswith(f"{self._paths.home}/"):
+                mounts.unmount_below(Path(mount.point), _RELEASE_S)
         for name in self._units.names(_PREFIX):
             self._units.remove(name, timeout_s=_STOP_S * 3)
 
@@ -113,11 +120,12 @@ class Buckets:
         gcsfuse says tells it from an empty one."""
         if bucket.path not in self._seen_well:
             argv = ["find", str(self._paths.home / bucket.path), "-mindepth", "1", "-maxdepth", "1", "-print", "-quit"]
+            asked_s = time.time()
             try:
                 first = run(argv, timeout_s=20, as_user=True).stdout
             except CommandFailed as why:
                 return _state(bucket, _reason(why.said), why.said)
-            said = "" if first else self._units.said(self._unit_name(bucket), within_s=5)
+            said = "" if first else self._units.said(self._unit_name(bucket), asked_s)
             if _reason(said) != "Failed":
                 return _state(bucket, _reason(said), last_lines(said))
             self._seen_well.add(bucket.path)

@@ -73,10 +73,12 @@ class Units:
     def names(self, prefix: str) -> "list[str]":
         return sorted(it.name for it in self.folder.glob(f"{prefix}*.service"))
 
-    def said(self, name: str, within_s: Optional[int] = None) -> str:
-        """The last that the unit's program said, ever or in the last seconds."""
-        since = [] if within_s is None else [f"--since=-{within_s}s"]
+    def said(self, name: str, since_s: Optional[float] = None) -> str:
+        """The last that the unit's program said, ever or since a time of the clock."""
+        since = [] if since_s is None else [f"--since=@{int(since_s)}"]
         try:
+            # On a busy machine the journal is behind what was said already.
+            run(["journalctl", "--sync"], timeout_s=30)
             argv = ["journalctl", "-u", name, *since, "-n", "5", "-o", "cat", "-q", "--no-pager"]
             return run(argv, timeout_s=30).stdout
         except CommandFailed as why:

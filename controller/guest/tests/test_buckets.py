@@ -31,7 +31,7 @@ class StubUnits:
     def names(self, prefix: str) -> "list[str]":
         return sorted(self.running)
 
-    def said(self, name: str, within_s=None) -> str:
+    def said(self, name: str, since_s=None) -> str:
         return self.last_words
 
 

@@ -1,0 +1,192 @@
+//! An installation with real machines, a person at it, and a notebook that the person watches.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use rehost_api::Notebook;
+use rehost_tests::control_plane::{ADMIN, Kubectl};
+use rehost_tests::manifests::root;
+use rehost_tests::quickstart::NAMESPACE;
+use rehost_tests::quickstart::board::{self, Board};
+use rehost_tests::stand::{BUCKET, Caller, Door, Hosts, Real, Stand, StandSettings, ZONE};
+use serde_json::{Value, json};
+
+/// Seconds of the cloud in a real one.
+const SCALE: f64 = 5.0;
+/// More than any step takes on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_mins(4);
+/// What Jupyter and its kernels write for themselves, and what git does: it may differ from one look to the next.
+const THEIR_OWN: [&str; 7] =
+    [".cache/", ".ipython/", ".jupyter/lab/", ".local/share/jupyter/", ".venv/", "course/.git/", ".config/"];
+
+/// The installation.
+pub struct Stage {
+    pub stand: Stand,
+    pub client: Client,
+    pub kubectl: Kubectl,
+    board: Arc<Board>,
+}
+
+/// One notebook, and its person's way in.
+pub struct Watched {
+    pub name: String,
+    pub door: Door,
+    pub caller: Caller,
+    pub token: String,
+}
+
+impl Stage {
+    /// Brings it up with the namespace of the samples and their class, which lets people clone from the local server.
+    /// Nothing where this machine can have no real ones, which is a failure where they were asked for.
+    pub async fn start() -> Option<Self> {
+        if let Some(why) = rehost_tests::hosts::missing() {
+            assert!(std::env::var_os("REHOST_HOSTS").is_none(), "real hosts were asked for: {why}");
+            eprintln!("left out: {why}");
+            return None;
+        }
+        let settings = StandSettings {
+            time_scale: std::env::var("SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(SCALE),
+            hosts: Hosts::Real,
+            progress: Arc::new(|part| eprintln!("bringing up {part}")),
+            ..StandSettings::default()
+        };
+        let stand = Stand::start(settings, Vec::new()).await.expect("it comes up");
+        let client = stand.plane.client(ADMIN).await.expect("a client");
+        let board = Arc::new(Board::watch(client.clone(), stand.clock.clone()));
+        let kubectl = stand.plane.kubectl();
+        let stage = Self { stand, client, kubectl, board };
+        stage.kubectl.apply(&sample("namespace.yaml")).await.expect("the namespace");
+        let mut class: Value = serde_saphyr::from_str(&sample("class.yaml")).expect("the class");
+        class["spec"]["sourcePrefixes"] = json!([stage.real().repository.url]);
+        stage.kubectl.apply(&class.to_string()).await.expect("the class");
+        Some(stage)
+    }
+
+    pub fn real(&self) -> &Real {
+        self.stand.real.as_ref().expect("the machines are real")
+    }
+
+    /// Makes a notebook, and waits until it is ready.
+    pub async fn make(&self, name: &str, host: Value) -> Watched {
+        let manifest = json!({
+            "apiVersion": "rehost.dev/v1alpha1",
+            "kind": "Notebook",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "class": "default",
+                "host": host,
+                "zones": [ZONE],
+                "storage": {"size": "10Gi"},
+                "buckets": [{"path": "data", "name": BUCKET, "prefix": format!("{name}/")}],
+                "source": {"repository": self.real().repository.url, "ref": "main", "path": "course"},
+            },
+        });
+        self.kubectl.apply(&manifest.to_string()).await.expect("the notebook");
+        let notebook = self.until("is ready", name, board::is_ready).await;
+        let uid = notebook.metadata.uid.expect("a uid");
+        let network = Arc::clone(&self.real().network);
+        let door = Door::open(self.client.clone(), network, NAMESPACE, name).await.expect("a door");
+        let caller = Caller::start(door.address, self.stand.clock.clone());
+        let token = self.stand.access.token(&uid).expect("there is a key");
+        Watched { name: name.to_owned(), door, caller, token }
+    }
+
+    pub async fn until(&self, what: &str, name: &str, wanted: impl Fn(&Notebook) -> bool) -> Notebook {
+        let seen = self.board.until(what, NAMESPACE, name, PATIENCE, |notebook| notebook.is_some_and(&wanted)).await;
+        match seen {
+            Ok(notebook) => notebook.expect("it was seen"),
+            Err(late) => panic!("{late}\n{}", self.journals()),
+        }
+    }
+
+    /// Changes the spec, and waits until the notebook runs in that shape. Returns the longest time without an answer.
+    pub async fn reshape(&self, watched: &Watched, spec: Value, shape: &str) -> f64 {
+        let began = self.edit(watched, json!({"spec": spec})).await;
+        let wanted = |notebook: &Notebook| board::is_ready(notebook) && board::shape(notebook) == shape;
+        self.until(&format!("runs as {shape}"), &watched.name, wanted).await;
+        let gap_s = watched.caller.longest_gap_s(began, self.stand.clock.now());
+        eprintln!("{}: {shape}: {gap_s:.1} s of the cloud without an answer", watched.name);
+        gap_s
+    }
+
+    /// A merge patch. Returns when it was asked for.
+    pub async fn edit(&self, watched: &Watched, patch: Value) -> Timestamp {
+        let notebooks: Api<Notebook> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let began = self.stand.clock.now();
+        notebooks.patch(&watched.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("it is taken");
+        began
+    }
+
+    /// The person's files on the home disk, wherever that is, with their SHA-256.
+    pub fn files(&self, name: &str) -> BTreeMap<String, String> {
+        let notebook = self.board.get(NAMESPACE, name).expect("it is there");
+        let disk = board::status(&notebook).home.and_then(|home| home.id).expect("it has a home");
+        let disk = self.real().fleet.disk(disk.parse().expect("a number")).expect("the disk");
+        let mut files = disk.home_files().expect("its files");
+        files.retain(|path, _| !THEIR_OWN.iter().any(|own| path.starts_with(own)));
+        files
+    }
+
+    pub fn status(&self, name: &str) -> rehost_api::status::NotebookStatus {
+        board::status(&self.board.get(NAMESPACE, name).expect("it is there"))
+    }
+
+    pub fn debug(&self) {
+        for one in self.stand.cloud.instances(ZONE, "rehost-") {
+            let name = one["name"].as_str().unwrap_or_default();
+            let console = self.stand.cloud.peek(&format!("zones/{ZONE}/instances/{name}/serialPort"));
+            eprintln!("== {name}\n{}", console["contents"].as_str().unwrap_or_default());
+        }
+        let ops = self.stand.cloud.peek(&format!("zones/{ZONE}/operations"));
+        for op in ops["items"].as_array().into_iter().flatten() {
+            eprintln!(
+                "{} {} {} {}",
+                op["operationType"],
+                op["targetLink"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default(),
+                op["insertTime"],
+                op["endTime"]
+            );
+        }
+        eprintln!("{}", self.journals());
+    }
+
+    /// What the machines said, for messages about a failure.
+    pub fn journals(&self) -> String {
+        let instances = self.stand.cloud.instances(ZONE, "rehost-");
+        let names = instances.iter().filter_map(|one| one["name"].as_str());
+        names
+            .filter_map(|name| Some(format!("{name}:\n{}", self.real().fleet.machine(ZONE, name)?.journal())))
+            .collect()
+    }
+}
+
+impl Watched {
+    /// What Jupyter answers to its person.
+    pub async fn ask(&self, path: &str) -> (u16, String) {
+        ask(self.door.address, path, Some(&self.token)).await
+    }
+
+    /// What it answers to anybody.
+    pub async fn ask_as_nobody(&self, path: &str) -> u16 {
+        ask(self.door.address, path, None).await.0
+    }
+}
+
+async fn ask(at: SocketAddr, path: &str, token: Option<&str>) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let mut request = client.get(format!("http://{at}{path}"));
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("token {token}"));
+    }
+    let answer = request.send().await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a text"))
+}
+
+fn sample(name: &str) -> String {
+    std::fs::read_to_string(root().join("config/samples").join(name)).expect("a sample")
+}
