@@ -2,6 +2,7 @@
 
 pub mod control_plane;
 pub mod hosts;
+pub mod kernel;
 pub mod kube;
 pub mod kubelet;
 pub mod manifests;

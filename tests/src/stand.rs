@@ -4,17 +4,24 @@
 //! All parts share one clock, sped up by one factor: what the controller waits for and what the cloud takes keep their
 //! proportion. The Lease alone runs on the machine's own clock, since the API server under it does.
 
+mod caller;
 mod cloud;
 mod cluster;
+mod door;
+mod real;
 mod timeline;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use rehost::access::AccessKeys;
 use rehost::clock::{Clock, SharedClock, SystemClock};
 use rehost::gce::{Gce, GceSettings};
 use rehost::lease::{self, Leadership, LeaseSettings};
@@ -23,8 +30,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub use caller::Caller;
 pub use cloud::Cloud;
 pub use cluster::{NODES, ZONE};
+pub use door::Door;
+pub use real::{BUCKET, Real, TOKEN};
 pub use timeline::{Ledger, Operation, Share, Timeline, Unready, share};
 
 use crate::control_plane::{ControlPlane, ControlPlaneError, Settings};
@@ -55,6 +65,8 @@ pub struct StandSettings {
     pub sweep_interval_s: u64,
     /// How the chart is installed.
     pub install: Install,
+    /// What stands behind the instances.
+    pub hosts: Hosts,
     /// Told what is being brought up.
     pub progress: Progress,
 }
@@ -67,9 +79,19 @@ impl Default for StandSettings {
             world_log: None,
             sweep_interval_s: 15,
             install: Install::Chart,
+            hosts: Hosts::Simulated,
             progress: Arc::new(|_| {}),
         }
     }
+}
+
+/// What stands behind the instances of the simulated cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Guests that are simulated too.
+    Simulated,
+    /// Real machines in namespaces of this one; see [`crate::hosts::missing`] for what they need.
+    Real,
 }
 
 /// How the chart is installed. Nobody runs its Deployment in any case: the controller is a part of this process.
@@ -107,6 +129,12 @@ pub enum StandError {
         /// Its answer.
         why: String,
     },
+    /// The real machines.
+    #[error(transparent)]
+    Hosts(#[from] crate::hosts::HostsError),
+    /// The keys of the notebooks' tokens.
+    #[error(transparent)]
+    AccessKeys(#[from] rehost::access::AccessKeysError),
     /// Something that takes moments did not happen.
     #[error("{0} did not happen in time")]
     TooLate(&'static str),
@@ -166,6 +194,10 @@ pub struct Stand {
     _cluster: cluster::Cluster,
     world: JoinHandle<()>,
     _stop_world: oneshot::Sender<()>,
+    /// The real machines, where there are any.
+    pub real: Option<Real>,
+    /// The keys that the notebooks' tokens derive from.
+    pub access: AccessKeys,
     /// The API server.
     pub plane: ControlPlane,
     /// The cloud.
@@ -196,13 +228,29 @@ impl Stand {
                 tracing::error!(%error, "the simulated cloud ended");
             }
         });
+        let real = match settings.hosts {
+            Hosts::Simulated => None,
+            Hosts::Real => {
+                say("real machines");
+                Some(Real::start(cloud.world.clone()).await?)
+            }
+        };
         say("the chart, with the real Helm");
         cluster::install_chart(&plane, &cloud, &settings.install).await?;
         say("the cluster's nodes");
         let cluster = cluster::start(&plane, &cloud, clock.clone()).await?;
         say("the controller");
-        let mut stand =
-            Self { controller: None, _cluster: cluster, world, _stop_world: stop_world, plane, cloud, clock };
+        let mut stand = Self {
+            controller: None,
+            _cluster: cluster,
+            world,
+            _stop_world: stop_world,
+            real,
+            access: new_access_keys()?,
+            plane,
+            cloud,
+            clock,
+        };
         stand.start_controller(settings.sweep_interval_s).await?;
         Ok(stand)
     }
@@ -217,7 +265,7 @@ impl Stand {
             tokio::spawn(lease::run(client.clone(), election, Arc::new(SystemClock::new()), leadership.clone()));
         let endpoint = Some(format!("http://{}", self.cloud.address));
         let gce = Gce::connect(GceSettings { endpoint, ..GceSettings::default() }).await?;
-        let clock = self.clock.clone();
+        let (clock, access) = (self.clock.clone(), self.access.clone());
         let operator = tokio::spawn(async move {
             loop {
                 leadership.wait_for(true).await;
@@ -225,6 +273,7 @@ impl Stand {
                 let operator = Operator::new(Wiring {
                     identity: "stand".to_owned(),
                     may_act: Arc::new(move || may_act.is_leading()),
+                    access: access.clone(),
                     ..Wiring::alone(CLUSTER, client.clone(), gce.clone(), clock.clone(), sweep_interval_s)
                 });
                 // A machine that is very busy can lose the Lease for a moment: then it begins anew, as a process would.
@@ -243,6 +292,15 @@ impl Stand {
     pub fn crash_controller(&mut self) {
         self.controller = None;
     }
+}
+
+/// A key of this installation's own, as an administrator makes one.
+fn new_access_keys() -> Result<AccessKeys, StandError> {
+    let file = tempfile::NamedTempFile::new()?;
+    let mut key = [0_u8; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    std::fs::write(file.path(), URL_SAFE_NO_PAD.encode(key))?;
+    Ok(AccessKeys::read(file.path())?)
 }
 
 /// Some clusters check who may make an object another one's (those of `OpenShift` do): the chart's rights must do there too.

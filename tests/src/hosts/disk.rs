@@ -1,5 +1,6 @@
 //! A disk as a file behind a loop device.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -41,11 +42,31 @@ impl Disk {
         &self.file
     }
 
+    /// The block device that it is on this machine.
+    pub fn device(&self) -> &Path {
+        &self.device
+    }
+
     /// What a power cut would leave of it at this moment: what has reached the device, and nothing that is still in the
     /// memory of whoever has it mounted. The copy is not of one instant, which is harder to mend than a real cut.
     pub fn cut(&self, file: &Path) -> Result<Self, HostsError> {
         run(&["cp", "--sparse=always", &self.file.to_string_lossy(), &file.to_string_lossy()])?;
         Self::open(file, 0)
+    }
+
+    /// The files of the home that is on it, by their path in the home, with their SHA-256; nothing on a disk without one.
+    ///
+    /// Read where it is mounted too: the kernel has one view of a file system, however often it is mounted. Buckets are
+    /// mounted into the home and are no files of the disk's.
+    pub fn home_files(&self) -> Result<BTreeMap<String, String>, HostsError> {
+        let script = "device=$1; cd /; \
+            mount -o ro,noload \"$device\" /mnt 2>/dev/null || mount -o noatime \"$device\" /mnt; \
+            cd /mnt/home && find . -xdev -type f -print0 | sort -z | xargs -0r sha256sum --zero | tr '\\0' '\\n'";
+        let device = self.device.to_string_lossy();
+        let listed =
+            run(&["unshare", "--mount", "--propagation", "private", "bash", "-ec", script, "home-files", &device])?;
+        let pairs = listed.lines().filter_map(|line| line.split_once("  ./"));
+        Ok(pairs.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect())
     }
 
     /// The major and minor number of its device.
@@ -69,9 +90,12 @@ impl Disk {
         Err(HostsError::TimedOut(format!("{} is mounted by another machine", self.file.display())))
     }
 
-    /// Makes it larger, attached or not.
+    /// Makes it larger, attached or not. One that is as large already is left alone.
     pub fn grow(&self, bytes: u64) -> Result<(), HostsError> {
         let file = OpenOptions::new().write(true).open(&self.file).map_err(HostsError::io("growing a disk"))?;
+        if file.metadata().map_err(HostsError::io("growing a disk"))?.len() >= bytes {
+            return Ok(());
+        }
         file.set_len(bytes).map_err(HostsError::io("growing a disk"))?;
         run(&["losetup", "--set-capacity", &self.device.to_string_lossy()]).map(|_| ())
     }

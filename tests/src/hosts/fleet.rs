@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::{Boot, Disk, HostsError, Image, Machine, Metadata, Network};
 use crate::world::rest::SharedWorld;
-use crate::world::{MachineState, MachineWish};
+use crate::world::{MachineState, MachineWish, World};
 
 /// How often a machine is looked at when nothing is wanted of it: whether it is still on, and what failed before.
 const LOOK: Duration = Duration::from_millis(200);
@@ -74,7 +74,7 @@ impl Fleet {
 
     /// The machine of an instance, while it is on.
     pub fn machine(&self, zone: &str, name: &str) -> Option<Arc<Machine>> {
-        let wishes = self.shared.world.look(|world| world.machines());
+        let wishes = self.shared.world.look(World::machines);
         let id = wishes.into_iter().find(|wish| wish.place.at == zone && wish.place.name == name)?.id;
         lock(&self.shared.running).get(&id).cloned()
     }
@@ -127,7 +127,7 @@ async fn follow(shared: Arc<Shared>) {
 
 impl Shared {
     fn disk(&self, id: u64) -> Result<Arc<Disk>, HostsError> {
-        let sizes_gb = self.world.look(|world| world.disk_sizes_gb());
+        let sizes_gb = self.world.look(World::disk_sizes_gb);
         let size_gb = sizes_gb.get(&id).copied().ok_or_else(|| HostsError::TimedOut(format!("disk {id} is gone")))?;
         let mut disks = lock(&self.disks);
         if let Some(disk) = disks.get(&id) {

@@ -140,12 +140,23 @@ impl Machine {
         self.run(&["rm", "-f", &link, &node]).map(|_| ())
     }
 
+    /// Whether its first program still runs.
+    pub fn is_on(&self) -> bool {
+        self.init().is_some()
+    }
+
+    /// Presses the power button, and waits for nothing.
+    pub fn press_power_button(&self) -> Result<(), HostsError> {
+        match self.init() {
+            // systemd's own signal for an orderly power-off.
+            Some(init) => run(&["sh", "-c", "kill -s RTMIN+4 \"$1\"", "power", &init]).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Presses the power button, and pulls the plug when it is not off after `grace`. Returns whether it went by itself.
     pub fn power_off(mut self, grace: Duration) -> Result<bool, HostsError> {
-        if let Some(init) = self.init() {
-            // systemd's own signal for an orderly power-off.
-            run(&["sh", "-c", "kill -s RTMIN+4 \"$1\"", "power", &init])?;
-        }
+        self.press_power_button()?;
         let orderly = self.until(grace, "did not power off", || self.init().is_none()).is_ok();
         self.process.stop().map_err(HostsError::io("the machine's end"))?;
         Ok(orderly)

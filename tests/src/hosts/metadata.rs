@@ -1,12 +1,13 @@
 //! The metadata server of one machine, as far as its guest, Google's script runner and google-auth ask it.
 //!
 //! Attributes can change, and requests wait for a change; guest attributes are taken where the instance allows them;
-//! there are tokens of the service account. What is simplified: no identity tokens, no text form of a recursive answer.
+//! there are access and identity tokens of the service account. What is simplified: an identity token's signature is
+//! nobody's, and a recursive answer has no text form.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,9 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rehost::clock::{Clock as _, SystemClock};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
@@ -24,11 +28,15 @@ use super::HostsError;
 const WAIT_S_MAX: u64 = 300;
 const TOKEN_LIVES_S: u32 = 3599;
 
+/// Told what a guest publishes: namespace, key, value.
+pub type Publication = Arc<dyn Fn(&str, &str, &str) + Send + Sync>;
+
 /// The metadata of one machine. Clones are the same metadata.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Metadata {
     tree: Arc<watch::Sender<Value>>,
     guest_attributes: Arc<Mutex<BTreeMap<String, String>>>,
+    publication: Arc<OnceLock<Publication>>,
     runtime: Handle,
 }
 
@@ -54,7 +62,22 @@ impl Metadata {
             "instance": {"name": name, "hostname": name, "attributes": attributes, "service-accounts": accounts},
             "project": {"project-id": project, "attributes": {}},
         });
-        Self { tree: Arc::new(watch::Sender::new(tree)), guest_attributes: Arc::default(), runtime }
+        Self {
+            tree: Arc::new(watch::Sender::new(tree)),
+            guest_attributes: Arc::default(),
+            publication: Arc::default(),
+            runtime,
+        }
+    }
+
+    /// Tells `told` whatever the guest publishes from now on. The first to ask is told.
+    pub fn on_publication(&self, told: Publication) {
+        let _first = self.publication.set(told);
+    }
+
+    /// Shows these attributes, and no others.
+    pub fn show(&self, attributes: &BTreeMap<String, String>) {
+        self.tree.send_modify(|tree| tree["instance"]["attributes"] = json!(attributes));
     }
 
     /// Sets an attribute. Whoever waits for it hears of it at once.
@@ -100,19 +123,18 @@ async fn answer(
         return said(StatusCode::NOT_FOUND, "");
     };
     match (&method, path) {
-        (&Method::PUT, ["instance", "guest-attributes", namespace, key]) => {
-            metadata.put(&format!("{namespace}/{key}"), &body)
-        }
+        (&Method::PUT, ["instance", "guest-attributes", namespace, key]) => metadata.put(namespace, key, &body),
         (&Method::GET, ["instance", "guest-attributes", namespace, key]) => {
             metadata.guest_attribute(namespace, key).map_or_else(not_found, |value| said(StatusCode::OK, value))
         }
+        (&Method::GET, ["instance", "service-accounts", account, "identity"]) => metadata.identity(account, &query),
         (&Method::GET, path) => metadata.get(path, &query, uri.path().ends_with('/')).await,
         _ => said(StatusCode::METHOD_NOT_ALLOWED, ""),
     }
 }
 
 impl Metadata {
-    fn put(&self, key: &str, body: &Bytes) -> Response {
+    fn put(&self, namespace: &str, key: &str, body: &Bytes) -> Response {
         let allowed = self.tree.borrow()["instance"]["attributes"]["enable-guest-attributes"]
             .as_str()
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -120,8 +142,33 @@ impl Metadata {
             return said(StatusCode::FORBIDDEN, "Guest attributes endpoint access is disabled.");
         }
         let value = String::from_utf8_lossy(body).into_owned();
-        self.guest_attributes.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), value);
+        if let Some(told) = self.publication.get() {
+            told(namespace, key, &value);
+        }
+        let mut known = self.guest_attributes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(format!("{namespace}/{key}"), value);
         said(StatusCode::OK, "")
+    }
+
+    /// An identity token, as <https://cloud.google.com/compute/docs/instances/verifying-instance-identity> has it.
+    fn identity(&self, account: &str, query: &BTreeMap<String, String>) -> Response {
+        let tree = self.tree.borrow();
+        let Some(email) = tree["instance"]["service-accounts"][account]["email"].as_str() else { return not_found() };
+        let Some(audience) = query.get("audience") else {
+            return said(StatusCode::BAD_REQUEST, "non-empty audience parameter required");
+        };
+        let now_s = SystemClock::new().now().as_second();
+        let mut claims = json!({
+            "aud": audience, "azp": "1", "sub": "1", "email": email, "email_verified": true,
+            "iss": "https://accounts.google.com", "iat": now_s, "exp": now_s + i64::from(TOKEN_LIVES_S),
+        });
+        if query.get("format").is_some_and(|format| format == "full") {
+            let (project, name) = (&tree["project"]["project-id"], &tree["instance"]["name"]);
+            claims["google"] = json!({"compute_engine": {"project_id": project, "instance_name": name}});
+        }
+        let header = json!({"alg": "RS256", "kid": "nobodys", "typ": "JWT"});
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        said(StatusCode::OK, format!("{}.{}.{}", part(&header), part(&claims), URL_SAFE_NO_PAD.encode([0; 256])))
     }
 
     async fn get(&self, path: &[&str], query: &BTreeMap<String, String>, as_folder: bool) -> Response {
@@ -234,6 +281,16 @@ mod tests {
         assert!(token.contains("\"access_token\":\"a-token\""), "{token}");
         let list = ask(Method::GET, &format!("{address}/instance/service-accounts/"), "Google").await.1;
         assert_eq!(list, "default/\nnb@p.iam.gserviceaccount.com/\n");
+        let identity = format!("{address}/instance/service-accounts/default/identity");
+        assert_eq!(ask(Method::GET, &identity, "Google").await.0, 400, "for whom?");
+        let token = ask(Method::GET, &format!("{identity}?audience=https://a.example&format=full"), "Google").await.1;
+        let claims = token.split('.').nth(1).expect("three parts");
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("JSON");
+        assert_eq!(
+            (&claims["aud"], &claims["email"]),
+            (&json!("https://a.example"), &json!("nb@p.iam.gserviceaccount.com"))
+        );
+        assert_eq!(claims["google"]["compute_engine"]["instance_name"], "nb-1");
     }
 
     #[tokio::test]

@@ -12,16 +12,20 @@
 
 mod control_groups;
 mod disk;
+mod fleet;
 mod image;
 mod machine;
 mod metadata;
 mod network;
+mod repository;
 
 pub use disk::Disk;
+pub use fleet::{Fleet, FleetSettings};
 pub use image::{Image, missing};
 pub use machine::{Boot, Machine};
-pub use metadata::Metadata;
-pub use network::{GATEWAY, Network};
+pub use metadata::{Metadata, Publication};
+pub use network::{GATEWAY, Network, relay};
+pub use repository::Repository;
 
 use std::io;
 use std::process::{Command, Stdio};

@@ -16,7 +16,9 @@ use crate::control_plane::process::{Process, Start};
 
 /// The gateway, where the test's own servers for the machines listen.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
-const PREFIX: u8 = 20;
+/// Every subnetwork of an auto mode network lies in this range (
+/// <https://cloud.google.com/vpc/docs/subnets#ip-ranges>): here they are one.
+const PREFIX: u8 = 9;
 const BRIDGE: &str = "bridge";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TRIES: u32 = 250;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{PROJECT, StandSettings};
+use super::{Hosts, PROJECT, StandSettings};
 use crate::world::exchange::{Observer, log_file};
 use crate::world::rest::{SharedWorld, WorldClock};
 use crate::world::{Method, Request, Response, World, WorldSettings};
@@ -35,7 +35,7 @@ impl Cloud {
             seed: settings.seed,
             start,
             base_url: "https://www.googleapis.com/compute/v1".to_owned(),
-            guests: true,
+            guests: settings.hosts == Hosts::Simulated,
         });
         for family in ["notebook-cpu", "notebook-gpu"] {
             world.image_add(&format!("{family}-v20261101"), family, "X86_64", 10);

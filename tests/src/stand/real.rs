@@ -100,6 +100,11 @@ fn files(image: &Image, repository: &Repository) -> Result<BTreeMap<PathBuf, Str
     let authorities = std::fs::read_to_string(image.root.join(AUTHORITIES.trim_start_matches('/')))?;
     Ok(BTreeMap::from([
         (PathBuf::from("/etc/gcsfuse-flags"), flags),
+        // As the guest agent writes it on every machine of Compute Engine.
+        (
+            PathBuf::from("/etc/hosts"),
+            "127.0.0.1 localhost\n169.254.169.254 metadata.google.internal metadata\n".to_owned(),
+        ),
         (PathBuf::from(AUTHORITIES), authorities + &repository.certificate),
     ]))
 }

@@ -13,6 +13,7 @@ mod acts;
 use super::agenda::Event;
 use super::home::Mount;
 use super::instances::Instance;
+use super::machines::Backing;
 use super::wire::glob;
 use super::{Place, World};
 
@@ -148,9 +149,6 @@ impl World {
 
     /// The machine is on: a new boot begins.
     pub(super) fn boot(&mut self, place: &Place) {
-        if !self.settings.guests {
-            return;
-        }
         let faults = self.take_guest_faults(&place.name);
         let now = self.now;
         let (high, low) = (self.dice.bits("boot id"), self.dice.bits("boot id"));
@@ -158,7 +156,7 @@ impl World {
         let Some(instance) = self.instances.get_mut(place) else { return };
         instance.console(now, "Linux version 6.1.0-cloud, booting");
         let figure = if instance.accelerators.is_empty() { "guest.boot" } else { "guest.boot.gpu" };
-        instance.guest = Some(Guest {
+        let simulated = self.settings.guests.then(|| Guest {
             boot_id,
             phase: Phase::Booting,
             round: 0,
@@ -169,6 +167,7 @@ impl World {
             mount: None,
             postponed: Vec::new(),
         });
+        instance.guest = simulated;
         let seconds = self.times.of(figure);
         self.guest_later(place, seconds, GuestStep::Boots);
     }
@@ -192,12 +191,16 @@ impl World {
         }
         instance.power += 1;
         instance.powered = false;
+        instance.backing = Backing::default();
     }
 
     /// A step is due.
     pub(super) fn guest_step(&mut self, place: &Place, power: u64, step: GuestStep) {
         if self.instances.get(place).is_none_or(|instance| instance.power != power) {
             return;
+        }
+        if !self.settings.guests {
+            return self.machine_step(place, step);
         }
         self.with_guest(place, |world, guest| {
             if guest.asleep {

@@ -11,6 +11,7 @@ use super::disk_orders::DiskOrder;
 use super::disks::Disk;
 use super::errors::Refusal;
 use super::instances::{Instance, InstanceStatus, accelerators_of, cpu_platform};
+use super::machines::Backing;
 use super::naming::{check_labels, check_metadata_items, check_name};
 use super::operations::{Effect, OperationId, Start};
 use super::route::{Call, Scope};
@@ -56,6 +57,7 @@ impl World {
             powered: false,
             power: 0,
             guest: None,
+            backing: Backing::default(),
             guest_attributes: BTreeMap::new(),
             serial: String::new(),
             restarts: false,

@@ -10,6 +10,7 @@ use super::catalogue::{self, MachineType};
 use super::disks::Disk;
 use super::errors::Refusal;
 use super::guest::Guest;
+use super::machines::Backing;
 use super::operations::OperationId;
 use super::route::Call;
 use super::wire::{elements, fingerprint, flag, integer, last_part, stamp, text};
@@ -80,6 +81,8 @@ pub(super) struct Instance {
     /// Goes up with every change of power, so that what was due in an earlier round is left alone.
     pub(super) power: u64,
     pub(super) guest: Option<Guest>,
+    /// Where no guest is simulated.
+    pub(super) backing: Backing,
     pub(super) guest_attributes: BTreeMap<(String, String), String>,
     pub(super) serial: String,
     /// Whether the cloud itself starts it again once it is down.

@@ -222,7 +222,8 @@ impl World {
     /// A guest that waits for a change of its metadata hears of it a little later.
     fn guest_hears_of_metadata(&mut self, place: &Place) {
         let delay = self.dice.duration("metadata", self.times.of("metadata.wait_for_change"));
-        if let Some(instance) = self.instances.get(place).filter(|instance| instance.guest.is_some()) {
+        let simulated = self.settings.guests;
+        if let Some(instance) = self.instances.get(place).filter(|instance| instance.guest.is_some() || !simulated) {
             let event = Event::Guest(place.clone(), instance.power, GuestStep::ReadsSettings);
             self.agenda.add(self.now + delay, event);
         }

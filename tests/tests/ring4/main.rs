@@ -2,5 +2,7 @@
 //! kernel is moved from host to host, and everything is there after each move.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test ends where its world is not as it must be")]
 
+mod belongings;
+mod bigquery;
 mod stage;
 mod story;

@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use rehost_api::Notebook;
 use rehost_tests::control_plane::{ADMIN, Kubectl};
+use rehost_tests::kernel::Jupyter;
 use rehost_tests::manifests::root;
 use rehost_tests::quickstart::NAMESPACE;
 use rehost_tests::quickstart::board::{self, Board};
@@ -21,8 +22,16 @@ const SCALE: f64 = 5.0;
 /// More than any step takes on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_mins(4);
 /// What Jupyter and its kernels write for themselves, and what git does: it may differ from one look to the next.
-const THEIR_OWN: [&str; 7] =
-    [".cache/", ".ipython/", ".jupyter/lab/", ".local/share/jupyter/", ".venv/", "course/.git/", ".config/"];
+const THEIR_OWN: [&str; 8] = [
+    ".jupyter/migrated",
+    ".cache/",
+    ".ipython/",
+    ".jupyter/lab/",
+    ".local/share/jupyter/",
+    ".venv/",
+    "course/.git/",
+    ".config/",
+];
 
 /// The installation.
 pub struct Stage {
@@ -50,7 +59,7 @@ impl Stage {
             return None;
         }
         let settings = StandSettings {
-            time_scale: std::env::var("SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(SCALE),
+            time_scale: SCALE,
             hosts: Hosts::Real,
             progress: Arc::new(|part| eprintln!("bringing up {part}")),
             ..StandSettings::default()
@@ -124,35 +133,40 @@ impl Stage {
 
     /// The person's files on the home disk, wherever that is, with their SHA-256.
     pub fn files(&self, name: &str) -> BTreeMap<String, String> {
-        let notebook = self.board.get(NAMESPACE, name).expect("it is there");
-        let disk = board::status(&notebook).home.and_then(|home| home.id).expect("it has a home");
-        let disk = self.real().fleet.disk(disk.parse().expect("a number")).expect("the disk");
-        let mut files = disk.home_files().expect("its files");
-        files.retain(|path, _| !THEIR_OWN.iter().any(|own| path.starts_with(own)));
+        let mut files = self.all_files(name);
+        // Of git's files the branches: what was committed must not move.
+        let kept = |path: &str| {
+            path.starts_with("course/.git/refs/heads/") || !THEIR_OWN.iter().any(|own| path.starts_with(own))
+        };
+        files.retain(|path, _| kept(path));
         files
     }
 
-    pub fn status(&self, name: &str) -> rehost_api::status::NotebookStatus {
-        board::status(&self.board.get(NAMESPACE, name).expect("it is there"))
+    fn all_files(&self, name: &str) -> BTreeMap<String, String> {
+        let notebook = self.board.get(NAMESPACE, name).expect("it is there");
+        let disk = board::status(&notebook).home.and_then(|home| home.id).expect("it has a home");
+        let disk = self.real().fleet.disk(disk.parse().expect("a number")).expect("the disk");
+        disk.home_files().expect("its files")
     }
 
-    pub fn debug(&self) {
-        for one in self.stand.cloud.instances(ZONE, "rehost-") {
-            let name = one["name"].as_str().unwrap_or_default();
-            let console = self.stand.cloud.peek(&format!("zones/{ZONE}/instances/{name}/serialPort"));
-            eprintln!("== {name}\n{}", console["contents"].as_str().unwrap_or_default());
+    /// Waits until the kernels' own environment is made: until then kernels run in the server's.
+    pub async fn kernels_are_made(&self, watched: &Watched) {
+        self.eventually("the kernels' environment is made", async || {
+            let files = self.all_files(&watched.name);
+            files.contains_key(".venv/pyvenv.cfg") && !files.contains_key(".venv.unfinished")
+        })
+        .await;
+    }
+
+    /// Looks every second until it holds.
+    pub async fn eventually(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        for _ in 0..PATIENCE.as_secs() {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let ops = self.stand.cloud.peek(&format!("zones/{ZONE}/operations"));
-        for op in ops["items"].as_array().into_iter().flatten() {
-            eprintln!(
-                "{} {} {} {}",
-                op["operationType"],
-                op["targetLink"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default(),
-                op["insertTime"],
-                op["endTime"]
-            );
-        }
-        eprintln!("{}", self.journals());
+        panic!("{what}: not in {} s\n{}", PATIENCE.as_secs(), self.journals());
     }
 
     /// What the machines said, for messages about a failure.
@@ -166,6 +180,11 @@ impl Stage {
 }
 
 impl Watched {
+    /// Jupyter, as its person has it.
+    pub fn person(&self) -> Jupyter {
+        Jupyter::new(&self.door.address.to_string(), Some(&self.token)).expect("a client")
+    }
+
     /// What Jupyter answers to its person.
     pub async fn ask(&self, path: &str) -> (u16, String) {
         ask(self.door.address, path, Some(&self.token)).await

@@ -1,26 +1,51 @@
 //! The story of one notebook, on real machines from the beginning to the end.
 
+use rehost_tests::kernel::Kernel;
 use serde_json::json;
 
+use super::bigquery;
 use super::stage::Stage;
+
+/// As a person does it whose code runs on Google's machines: there is no key anywhere.
+const ASK_BIGQUERY: &str = "
+import subprocess, sys
+subprocess.run(['uv', 'pip', 'install', '-q', '--python', sys.executable, 'google-auth', 'requests'], check=True)
+import google.auth
+from google.auth.transport.requests import AuthorizedSession
+credentials, project = google.auth.default()
+session = AuthorizedSession(credentials)
+answer = session.post(endpoint + '/bigquery/v2/projects/' + project + '/queries', json={'query': 'SELECT 6 * 7'})
+answer.raise_for_status()
+print(project, answer.json()['rows'][0]['f'][0]['v'])
+";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notebook_moves_with_all_that_it_has() {
     let Some(stage) = Stage::start().await else { return };
-    let watched = stage.make("taxi", json!({"vm": {"machineType": "n1-standard-1"}})).await;
-    assert_eq!(watched.ask_as_nobody("/api/status").await, 403);
-    assert_eq!(watched.ask("/api/status").await.0, 200);
-    while stage.files("taxi").contains_key(".venv.unfinished") {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    }
-    let files = stage.files("taxi");
-    eprintln!("{files:?}");
+    let taxi = stage.make("taxi", json!({"vm": {"machineType": "n1-standard-1"}})).await;
+    assert_eq!(taxi.ask_as_nobody("/api/status").await, 403);
+    assert_eq!(taxi.ask("/api/status").await.0, 200);
+    stage.kernels_are_made(&taxi).await;
+    let mut kernel = taxi.person().run_all("course/fares.ipynb").await.expect("every cell runs");
+    asks_bigquery(&stage, &mut kernel).await;
+    let first = stage.belongings(&taxi).await;
+    first.are_whole("taxi");
+
     let handover_s =
-        stage.reshape(&watched, json!({"host": {"vm": {"machineType": "n1-standard-2"}}}), "n1-standard-2").await;
-    stage.debug();
-    assert_eq!(stage.files("taxi"), files);
+        stage.reshape(&taxi, json!({"host": {"vm": {"machineType": "n1-standard-2"}}}), "n1-standard-2").await;
+    assert_eq!(stage.belongings(&taxi).await, first, "after the handover");
     let in_place = json!({"host": {"vm": {"machineType": "n1-standard-1"}}, "resize": {"how": "InPlace"}});
-    let in_place_s = stage.reshape(&watched, in_place, "n1-standard-1").await;
-    assert_eq!(stage.files("taxi"), files);
+    let in_place_s = stage.reshape(&taxi, in_place, "n1-standard-1").await;
+    assert_eq!(stage.belongings(&taxi).await, first, "after the change in place");
+    let mut kernel = taxi.person().start_kernel_in("course").await.expect("a kernel");
+    let read = kernel.execute("import json; print(json.load(open('means.json'))['harbour'] > 0)").await;
+    assert_eq!(read.expect("it runs"), "True\n", "what an earlier host has written");
     eprintln!("{handover_s} {in_place_s}");
+}
+
+async fn asks_bigquery(stage: &Stage, kernel: &mut Kernel) {
+    let (endpoint, serving) = bigquery::serve(&stage.real().network);
+    let said = kernel.execute(&format!("endpoint = '{endpoint}'\n{ASK_BIGQUERY}")).await.expect("it is answered");
+    assert_eq!(said, "demo-project 42\n");
+    serving.abort();
 }

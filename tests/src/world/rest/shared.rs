@@ -90,6 +90,16 @@ impl SharedWorld {
         result
     }
 
+    /// A look that changes nothing, not even the time: who waits for changes is not woken by it.
+    pub fn look<R>(&self, see: impl FnOnce(&World) -> R) -> R {
+        see(&self.lock())
+    }
+
+    /// Counts up with whatever may have changed the world.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
     fn lock(&self) -> MutexGuard<'_, World> {
         self.inner.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
