@@ -26,6 +26,7 @@ use rehost::clock::{Clock, SharedClock, SystemClock};
 use rehost::gce::{Gce, GceSettings};
 use rehost::lease::{self, Leadership, LeaseSettings};
 use rehost::run::{Operator, Wiring};
+use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -198,6 +199,8 @@ pub struct Stand {
     pub real: Option<Real>,
     /// The keys that the notebooks' tokens derive from.
     pub access: AccessKeys,
+    keys_file: NamedTempFile,
+    sweep_interval_s: u64,
     /// The API server.
     pub plane: ControlPlane,
     /// The cloud.
@@ -240,23 +243,27 @@ impl Stand {
         say("the cluster's nodes");
         let cluster = cluster::start(&plane, &cloud, clock.clone()).await?;
         say("the controller");
+        let keys_file = new_access_keys()?;
         let mut stand = Self {
             controller: None,
             _cluster: cluster,
             world,
             _stop_world: stop_world,
             real,
-            access: new_access_keys()?,
+            access: AccessKeys::read(keys_file.path())?,
+            keys_file,
+            sweep_interval_s: settings.sweep_interval_s,
             plane,
             cloud,
             clock,
         };
-        stand.start_controller(settings.sweep_interval_s).await?;
+        stand.start_controller().await?;
         Ok(stand)
     }
 
     /// Starts the controller, as the user that the chart gives it, once it leads.
-    pub async fn start_controller(&mut self, sweep_interval_s: u64) -> Result<(), StandError> {
+    pub async fn start_controller(&mut self) -> Result<(), StandError> {
+        let sweep_interval_s = self.sweep_interval_s;
         let client = self.plane.service_account_client(OPERATOR_NAMESPACE, "rehost").await?;
         cluster::wait_for_rights(&client).await?;
         let leadership = Leadership::new(Arc::new(SystemClock::new()));
@@ -288,6 +295,19 @@ impl Stand {
         Ok(())
     }
 
+    /// What the file of the keys holds: the secret of this installation.
+    pub fn access_keys(&self) -> Result<String, StandError> {
+        Ok(std::fs::read_to_string(self.keys_file.path())?.trim().to_owned())
+    }
+
+    /// Writes other keys into the file, one a line, and starts the controller anew, which reads them.
+    pub async fn change_access_keys(&mut self, keys: &str) -> Result<(), StandError> {
+        std::fs::write(self.keys_file.path(), keys)?;
+        self.access = AccessKeys::read(self.keys_file.path())?;
+        self.crash_controller();
+        self.start_controller().await
+    }
+
     /// Ends the controller at once, wherever it is.
     pub fn crash_controller(&mut self) {
         self.controller = None;
@@ -295,12 +315,12 @@ impl Stand {
 }
 
 /// A key of this installation's own, as an administrator makes one.
-fn new_access_keys() -> Result<AccessKeys, StandError> {
-    let file = tempfile::NamedTempFile::new()?;
+fn new_access_keys() -> Result<NamedTempFile, StandError> {
+    let file = NamedTempFile::new()?;
     let mut key = [0_u8; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
     std::fs::write(file.path(), URL_SAFE_NO_PAD.encode(key))?;
-    Ok(AccessKeys::read(file.path())?)
+    Ok(file)
 }
 
 /// Some clusters check who may make an object another one's (those of `OpenShift` do): the chart's rights must do there too.

@@ -69,6 +69,19 @@ impl Disk {
         Ok(pairs.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect())
     }
 
+    /// The SHA-256 of everything that is on it. Holes are not read: a disk is mostly that.
+    pub fn sum(&self) -> Result<String, HostsError> {
+        let script = "tar --sparse --mtime=@0 -cf - \"$1\" 2>/dev/null | sha256sum";
+        run(&["bash", "-ec", script, "sum", &self.file.to_string_lossy()])
+    }
+
+    /// Runs a program on its file, behind the back of whoever will mount it next. Nobody may have it mounted meanwhile.
+    pub fn tamper(&self, program: &[&str]) -> Result<(), HostsError> {
+        run(program)?;
+        // The device has a memory of its own of what it read before.
+        run(&["blockdev", "--flushbufs", &self.device.to_string_lossy()]).map(|_| ())
+    }
+
     /// The major and minor number of its device.
     pub(super) fn number(&self) -> Result<(u32, u32), HostsError> {
         let name = self.device.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -201,13 +201,12 @@ async fn an_installation_after_the_readme() {
     let (readme, log) = (Readme::read(), again::Log::default());
     let install = Install::Typed(readme.install.clone());
     let settings = StandSettings { time_scale: FAST, install, ..StandSettings::default() };
-    let sweep_interval_s = settings.sweep_interval_s;
     let mut ring = Ring::start(settings, vec![log.observer()]).await;
     if wanted("readme") {
         readme::does_what_it_says(&ring, &readme).await;
         // The next section's controller knows nothing yet, as ring 2's does at first.
         ring.stand.crash_controller();
-        ring.stand.start_controller(sweep_interval_s).await.expect("it starts again");
+        ring.stand.start_controller().await.expect("it starts again");
     }
     ring.prepare().await;
     if wanted("again") {

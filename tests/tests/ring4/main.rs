@@ -4,5 +4,6 @@
 
 mod belongings;
 mod bigquery;
+mod faults;
 mod stage;
 mod story;

@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use rehost_api::Notebook;
 use rehost_tests::control_plane::{ADMIN, Kubectl};
+use rehost_tests::hosts::{Disk, GATEWAY, Machine};
 use rehost_tests::kernel::Jupyter;
 use rehost_tests::manifests::root;
 use rehost_tests::quickstart::NAMESPACE;
@@ -71,7 +72,7 @@ impl Stage {
         let stage = Self { stand, client, kubectl, board };
         stage.kubectl.apply(&sample("namespace.yaml")).await.expect("the namespace");
         let mut class: Value = serde_saphyr::from_str(&sample("class.yaml")).expect("the class");
-        class["spec"]["sourcePrefixes"] = json!([stage.real().repository.url]);
+        class["spec"]["sourcePrefixes"] = json!([format!("https://{GATEWAY}:")]);
         stage.kubectl.apply(&class.to_string()).await.expect("the class");
         Some(stage)
     }
@@ -96,13 +97,11 @@ impl Stage {
             },
         });
         self.kubectl.apply(&manifest.to_string()).await.expect("the notebook");
-        let notebook = self.until("is ready", name, board::is_ready).await;
-        let uid = notebook.metadata.uid.expect("a uid");
+        self.until("is ready", name, board::is_ready).await;
         let network = Arc::clone(&self.real().network);
         let door = Door::open(self.client.clone(), network, NAMESPACE, name).await.expect("a door");
         let caller = Caller::start(door.address, self.stand.clock.clone());
-        let token = self.stand.access.token(&uid).expect("there is a key");
-        Watched { name: name.to_owned(), door, caller, token }
+        Watched { name: name.to_owned(), door, caller, token: self.token(name) }
     }
 
     pub async fn until(&self, what: &str, name: &str, wanted: impl Fn(&Notebook) -> bool) -> Notebook {
@@ -143,10 +142,32 @@ impl Stage {
     }
 
     fn all_files(&self, name: &str) -> BTreeMap<String, String> {
-        let notebook = self.board.get(NAMESPACE, name).expect("it is there");
-        let disk = board::status(&notebook).home.and_then(|home| home.id).expect("it has a home");
-        let disk = self.real().fleet.disk(disk.parse().expect("a number")).expect("the disk");
-        disk.home_files().expect("its files")
+        self.disk(name).home_files().expect("its files")
+    }
+
+    fn seen(&self, name: &str) -> Notebook {
+        self.board.get(NAMESPACE, name).expect("it is there")
+    }
+
+    /// The home disk.
+    pub fn disk(&self, name: &str) -> Arc<Disk> {
+        let id = board::status(&self.seen(name)).home.and_then(|home| home.id).expect("it has a home");
+        self.real().fleet.disk(id.parse().expect("a number")).expect("the disk")
+    }
+
+    /// The name of the host.
+    pub fn host(&self, watched: &Watched) -> String {
+        board::status(&self.seen(&watched.name)).host.expect("it has a host").name
+    }
+
+    /// The machine that is the host.
+    pub fn machine(&self, watched: &Watched) -> Arc<Machine> {
+        self.real().fleet.machine(ZONE, &self.host(watched)).expect("it is on")
+    }
+
+    /// The token of the present key.
+    pub fn token(&self, name: &str) -> String {
+        self.stand.access.token(&self.seen(name).metadata.uid.expect("a uid")).expect("there is a key")
     }
 
     /// Waits until the kernels' own environment is made: until then kernels run in the server's.
@@ -185,25 +206,29 @@ impl Watched {
         Jupyter::new(&self.door.address.to_string(), Some(&self.token)).expect("a client")
     }
 
-    /// What Jupyter answers to its person.
-    pub async fn ask(&self, path: &str) -> (u16, String) {
-        ask(self.door.address, path, Some(&self.token)).await
+    /// With which code it answers to its person, if at all.
+    pub async fn answers(&self, path: &str) -> Option<u16> {
+        self.answers_to(path, &self.token).await
     }
 
-    /// What it answers to anybody.
-    pub async fn ask_as_nobody(&self, path: &str) -> u16 {
-        ask(self.door.address, path, None).await.0
+    /// The same to whoever has that token.
+    pub async fn answers_to(&self, path: &str, token: &str) -> Option<u16> {
+        ask(self.door.address, path, Some(token)).await
+    }
+
+    /// The same to anybody.
+    pub async fn answers_nobody(&self, path: &str) -> Option<u16> {
+        ask(self.door.address, path, None).await
     }
 }
 
-async fn ask(at: SocketAddr, path: &str, token: Option<&str>) -> (u16, String) {
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+async fn ask(at: SocketAddr, path: &str, token: Option<&str>) -> Option<u16> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().expect("a client");
     let mut request = client.get(format!("http://{at}{path}"));
     if let Some(token) = token {
         request = request.header("Authorization", format!("token {token}"));
     }
-    let answer = request.send().await.expect("an answer");
-    (answer.status().as_u16(), answer.text().await.expect("a text"))
+    request.send().await.ok().map(|answer| answer.status().as_u16())
 }
 
 fn sample(name: &str) -> String {

@@ -23,8 +23,8 @@ print(project, answer.json()['rows'][0]['f'][0]['v'])
 async fn a_notebook_moves_with_all_that_it_has() {
     let Some(stage) = Stage::start().await else { return };
     let taxi = stage.make("taxi", json!({"vm": {"machineType": "n1-standard-1"}})).await;
-    assert_eq!(taxi.ask_as_nobody("/api/status").await, 403);
-    assert_eq!(taxi.ask("/api/status").await.0, 200);
+    assert_eq!(taxi.answers_nobody("/api/status").await, Some(403));
+    assert_eq!(taxi.answers("/api/status").await, Some(200));
     stage.kernels_are_made(&taxi).await;
     let mut kernel = taxi.person().run_all("course/fares.ipynb").await.expect("every cell runs");
     asks_bigquery(&stage, &mut kernel).await;
