@@ -2,9 +2,11 @@
 
 pub mod control_plane;
 pub mod hosts;
+pub mod kernel;
 pub mod kube;
 pub mod kubelet;
 pub mod manifests;
+pub mod node;
 pub mod oracles;
 pub mod quickstart;
 pub mod sim;

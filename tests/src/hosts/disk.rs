@@ -41,6 +41,11 @@ impl Disk {
         &self.file
     }
 
+    /// The block device of this machine that it is.
+    pub fn device(&self) -> &Path {
+        &self.device
+    }
+
     /// What a power cut would leave of it at this moment: what has reached the device, and nothing that is still in the
     /// memory of whoever has it mounted. The copy is not of one instant, which is harder to mend than a real cut.
     pub fn cut(&self, file: &Path) -> Result<Self, HostsError> {
@@ -59,7 +64,7 @@ impl Disk {
     }
 
     /// Waits until nothing has it mounted, in any namespace: a machine that was cut off lets go of it a moment later.
-    pub(super) fn await_free(&self) -> Result<(), HostsError> {
+    pub(crate) fn await_free(&self) -> Result<(), HostsError> {
         for _ in 0..FREE_WITHIN.as_millis() / LOOK.as_millis() {
             if OpenOptions::new().read(true).custom_flags(O_EXCL).open(&self.device).is_ok() {
                 return Ok(());
