@@ -2,35 +2,37 @@
 //! through a change of its size, and its buckets are there.
 #![allow(clippy::expect_used, reason = "a test ends where its world is not as it must be")]
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttachment};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use rehost::clock::SystemClock;
 use rehost_tests::control_plane::{ADMIN, ControlPlane};
-use rehost_tests::hosts::{Disk, GATEWAY, Image, Network, relay};
+use rehost_tests::hosts::{Boot, Disk, GATEWAY, Image, Machine, Metadata, Network, relay};
 use rehost_tests::kernel::{Jupyter, Kernel};
 use rehost_tests::kubelet::{Disks, Kubelet};
 use rehost_tests::node::{Cluster, LoopDisks, NOTEBOOK_IMAGE, Node, NodeSettings, control_plane, missing};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-const NODE: &str = "node-a";
+/// The nodes: name, last part of the address, addresses of pods.
+const NODES: [(&str, u8, &str); 2] = [("node-a", 2, "10.132.0.0/24"), ("node-b", 3, "10.132.1.0/24")];
 const NAMESPACE: &str = "default";
 const TOKEN: &str = "a-token-of-the-tests";
 const WITHIN: Duration = Duration::from_mins(2);
 const HANDLE: &str = "projects/demo-project/zones/us-central1-a/disks/home";
 
-/// A cluster of one node.
+/// A cluster of the first nodes.
 struct Rig {
     // In this order: fields are dropped from the first to the last.
     attacher: JoinHandle<()>,
-    node: Node,
+    nodes: Vec<Node>,
     _cluster: Cluster,
     client: Client,
     plane: ControlPlane,
@@ -47,36 +49,39 @@ impl Drop for Rig {
 
 impl Rig {
     #[allow(clippy::disallowed_methods, reason = "how long a node takes is for people to see")]
-    async fn start(gcsfuse_flags: &str) -> Option<Self> {
+    async fn start(nodes: usize, gcsfuse_flags: &str) -> Option<Self> {
         if let Some(why) = missing() {
             assert!(std::env::var_os("REHOST_HOSTS").is_none(), "real nodes were asked for: {why}");
             eprintln!("left out: {why}");
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let node_folder = tempfile::tempdir().expect("a folder");
         let network = Arc::new(Network::new(folder.path()).expect("the network"));
         let begun = std::time::Instant::now();
-        let plane = ControlPlane::start(control_plane(&[NODE])).await.expect("the control plane");
+        let names = NODES.map(|(name, ..)| name);
+        let plane = ControlPlane::start(control_plane(&names)).await.expect("the control plane");
         let client = plane.client(ADMIN).await.expect("a client");
-        let control_plane_took = begun.elapsed();
         let cluster = Cluster::start(&plane, &network).await.expect("the cluster");
-        let settings = NodeSettings {
-            name: NODE.to_owned(),
+        eprintln!("control plane after {:?}", begun.elapsed());
+        let settings = NODES.iter().take(nodes).map(|(name, last, pods)| NodeSettings {
+            name: (*name).to_owned(),
             machine_type: "n1-standard-2".to_owned(),
-            address: Ipv4Addr::new(10, 128, 0, 2),
-            pod_subnet: "10.132.0.0/24".to_owned(),
+            address: Ipv4Addr::new(10, 128, 0, *last),
+            pod_subnet: (*pods).to_owned(),
             // The node removes it, also when this run is killed.
-            folder: node_folder.keep(),
+            folder: tempfile::tempdir().expect("a folder").keep(),
             gcsfuse_flags: gcsfuse_flags.to_owned(),
-        };
-        let node = Node::start(&cluster, &plane, settings).await.expect("a node");
-        eprintln!("control plane after {control_plane_took:?}, node ready after {:?}", begun.elapsed());
+        });
+        let starting = settings.map(|settings| Node::start(&cluster, &plane, settings));
+        let nodes = futures::future::try_join_all(starting).await.expect("the nodes");
+        eprintln!("{} nodes ready after {:?}", nodes.len(), begun.elapsed());
         let disks = LoopDisks::default();
-        disks.serve(&node);
+        for node in &nodes {
+            disks.serve(node);
+        }
         let attacher = Kubelet::attacher(client.clone(), Arc::new(disks.clone()), Arc::new(SystemClock::new()));
         let attacher = tokio::spawn(attacher.run());
-        let rig = Self { attacher, node, _cluster: cluster, client, plane, disks, network, folder };
+        let rig = Self { attacher, nodes, _cluster: cluster, client, plane, disks, network, folder };
         let accounts: Api<ServiceAccount> = Api::namespaced(rig.client.clone(), NAMESPACE);
         rig.until("the default service account", async || accounts.get_opt("default").await.expect("an answer")).await;
         Some(rig)
@@ -91,7 +96,8 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let pods = self.plane.kubectl().output(&["describe", "pods"]).await;
-        panic!("never: {what}\n{pods:?}\n{}", self.node.logs(40));
+        let logs: Vec<String> = self.nodes.iter().map(|node| node.logs(40)).collect();
+        panic!("never: {what}\n{pods:?}\n{}", logs.join("\n"));
     }
 
     fn api<K>(&self) -> Api<K>
@@ -141,16 +147,16 @@ impl Rig {
         self.create(&self.api::<PersistentVolumeClaim>(), claim).await;
     }
 
-    /// A notebook with one volume at `/home/jupyter/{path}`.
-    async fn make_notebook(&self, name: &str, path: &str, volume: Value) {
-        let mut volume = volume;
+    /// A notebook on a node, with one volume at `/home/jupyter{path}`.
+    async fn make_notebook(&self, name: &str, node: &str, path: &str, mut volume: Value) {
         volume["name"] = "volume".into();
         let arguments =
             ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser", "--ServerApp.root_dir=/home/jupyter"];
         let token = format!("--IdentityProvider.token={TOKEN}");
         let pod = json!({
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": {"notebook": name}},
             "spec": {
+                "nodeSelector": {"kubernetes.io/hostname": node},
                 "terminationGracePeriodSeconds": 5,
                 "securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
                 "containers": [{
@@ -180,6 +186,41 @@ impl Rig {
         Jupyter::new(&at.to_string(), Some(TOKEN)).expect("a person")
     }
 
+    /// What is asked of a notebook by somebody who knows its Service only.
+    async fn version_through_service(&self, name: &str) -> String {
+        let service = json!({"metadata": {"name": name}, "spec": {"selector": {"notebook": name}, "ports": [{"port": 80, "targetPort": 8888}]}});
+        self.create(&self.api::<Service>(), service).await;
+        let services: Api<Service> = self.api();
+        let service = services.get(name).await.expect("it was made");
+        let address = service.spec.and_then(|spec| spec.cluster_ip).expect("an address").parse().expect("an address");
+        self.until("an answer of the Service", async || {
+            // Until a node knows the way, a connection is refused.
+            let at = relay(&self.network, SocketAddr::new(address, 80)).expect("a relay");
+            Jupyter::new(&at.to_string(), None).expect("a person").version().await.ok()
+        })
+        .await
+    }
+
+    /// What Jupyter in a pod answers to a machine beside the nodes.
+    async fn machine_asks(&self, name: &str) -> String {
+        let pod = address_of_ready(&self.pod(name).await).expect("a ready pod");
+        let metadata = Metadata::new(tokio::runtime::Handle::current(), "p", "machine", &BTreeMap::new(), None);
+        let boot = Boot {
+            name: "machine".to_owned(),
+            cpus: 1,
+            memory_bytes: 1 << 30,
+            address: Ipv4Addr::new(10, 128, 0, 11),
+            folder: self.folder.path().join("machine"),
+        };
+        tokio::task::block_in_place(|| {
+            let image = Image::find_or_build().expect("the image");
+            let machine = Machine::start(&image, &self.network, boot, &[], &metadata).expect("a machine");
+            let output =
+                machine.run(&["curl", "-sSf", "-m", "10", &format!("http://{pod}:8888/api")]).expect("it runs");
+            String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr }).into_owned()
+        })
+    }
+
     async fn delete_pod(&self, name: &str) {
         self.api::<Pod>().delete(name, &DeleteParams::default()).await.expect("it is to go");
         self.until("no pod", async || self.pod(name).await.is_null().then_some(())).await;
@@ -202,12 +243,12 @@ async fn memory_limit(kernel: &mut Kernel) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kernel_lives_through_a_resize_and_a_file_through_its_pod() {
-    let Some(rig) = Rig::start("").await else { return };
+    let Some(rig) = Rig::start(2, "").await else { return };
     rig.make_home("home").await;
 
     // Another machine has the disk: the pod waits, and starts when that one lets go.
     rig.disks.attach("elsewhere".to_owned(), HANDLE.to_owned()).await.expect("it is free");
-    rig.make_notebook("first", "", json!({"persistentVolumeClaim": {"claimName": "home"}})).await;
+    rig.make_notebook("first", "node-a", "", json!({"persistentVolumeClaim": {"claimName": "home"}})).await;
     let attachments: Api<VolumeAttachment> = Api::all(rig.client.clone());
     let refusal = rig
         .until("a refused attachment", async || {
@@ -225,8 +266,9 @@ async fn a_kernel_lives_through_a_resize_and_a_file_through_its_pod() {
     rig.disks.detach("elsewhere".to_owned(), HANDLE.to_owned()).await.expect("it is let go");
 
     let jupyter = rig.jupyter("first").await;
-    assert_eq!(rig.disks.attached_to("home").as_deref(), Some(NODE));
-    assert!(jupyter.version().await.expect("an answer").starts_with("2."));
+    assert_eq!(rig.disks.attached_to("home").as_deref(), Some("node-a"));
+    let version = jupyter.version().await.expect("an answer");
+    assert_eq!(rig.version_through_service("first").await, version);
     let mut kernel = jupyter.start_kernel().await.expect("a kernel");
     let id = kernel.execute("import os\nanswer = 42\nos.getpid()").await.expect("it runs");
     assert_eq!(memory_limit(&mut kernel).await, 512 << 20);
@@ -248,10 +290,23 @@ async fn a_kernel_lives_through_a_resize_and_a_file_through_its_pod() {
     assert_eq!(kernel.execute("(answer, os.getpid())").await.expect("it runs"), format!("(42, {id})"));
     assert_eq!(rig.pod("first").await["status"]["containerStatuses"][0]["restartCount"], 0);
 
+    let claims: Api<PersistentVolumeClaim> = rig.api();
+    let larger = Patch::Merge(json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}}));
+    claims.patch("home", &PatchParams::default(), &larger).await.expect("it is granted");
+    rig.until("a larger home", async || {
+        let claim = serde_json::to_value(claims.get("home").await.expect("an answer")).expect("JSON");
+        (claim["status"]["capacity"]["storage"] == "2Gi").then_some(())
+    })
+    .await;
+
     rig.delete_pod("first").await;
-    rig.make_notebook("second", "", json!({"persistentVolumeClaim": {"claimName": "home"}})).await;
+    rig.make_notebook("second", "node-b", "", json!({"persistentVolumeClaim": {"claimName": "home"}})).await;
     let mut kernel = rig.jupyter("second").await.start_kernel().await.expect("a kernel");
+    assert_eq!(rig.disks.attached_to("home").as_deref(), Some("node-b"));
     assert_eq!(kernel.execute("open('/home/jupyter/work.txt').read()").await.expect("it runs"), "'42'");
+    let size = kernel.execute("import os\ns = os.statvfs('/home/jupyter')\ns.f_blocks * s.f_frsize").await;
+    let size: u64 = size.expect("it runs").parse().expect("a number");
+    assert!(size > 3 << 29, "the file system has grown with its disk, but is {size}");
 
     rig.delete_pod("second").await;
     rig.until("a free disk", async || rig.disks.attached_to("home").is_none().then_some(())).await;
@@ -261,7 +316,7 @@ async fn a_kernel_lives_through_a_resize_and_a_file_through_its_pod() {
 async fn a_bucket_is_read_and_written_from_a_pod() {
     let storage = format!("http://{GATEWAY}:14443");
     let flags = format!("--anonymous-access --custom-endpoint={storage}/storage/v1/ --enable-hns=false");
-    let Some(rig) = Rig::start(&flags).await else { return };
+    let Some(rig) = Rig::start(1, &flags).await else { return };
     let program = Image::program("fake-gcs-server").expect("fake-gcs-server");
     // gcsfuse reads objects by the public host's own face.
     let public = format!("{GATEWAY}:14443");
@@ -289,8 +344,10 @@ async fn a_bucket_is_read_and_written_from_a_pod() {
     let attributes =
         json!({"bucketName": "team-data", "mountOptions": "implicit-dirs,only-dir=taxi/,uid=1000,gid=1000"});
     let volume = json!({"csi": {"driver": "gcsfuse.csi.storage.gke.io", "volumeAttributes": attributes}});
-    rig.make_notebook("reader", "/data", volume).await;
-    let mut kernel = rig.jupyter("reader").await.start_kernel().await.expect("a kernel");
+    rig.make_notebook("reader", "node-a", "/data", volume).await;
+    let jupyter = rig.jupyter("reader").await;
+    assert!(rig.machine_asks("reader").await.contains("version"), "machines reach pods");
+    let mut kernel = jupyter.start_kernel().await.expect("a kernel");
     let read = kernel.execute("open('/home/jupyter/data/fares.csv').read()").await.expect("it runs");
     assert_eq!(read, r"'fare\n12\n'");
     kernel.execute("open('/home/jupyter/data/out.csv', 'w').write('13')").await.expect("it runs");

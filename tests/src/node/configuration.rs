@@ -48,6 +48,9 @@ fn kubelet(settings: &NodeSettings) -> Value {
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
         "failSwapOn": false,
+        // More often than by default: a grown disk and a volume that is no longer used are noticed at these looks.
+        "syncFrequency": "10s",
+        "nodeStatusUpdateFrequency": "2s",
         // The disk is this machine's, with much else on it.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,

@@ -9,8 +9,8 @@
 //! # What is not there
 //! - A registry: there are the images `localhost/pause:1` and [`NOTEBOOK_IMAGE`], and no other.
 //! - The cloud's side of the CSI driver: attaching, and growing a disk, are [`crate::kubelet::Kubelet::attacher`]'s part,
-//!   with [`LoopDisks`] behind it or whatever a test makes. A file system is not grown while it is mounted where this
-//!   machine lacks `CAP_SYS_RESOURCE`.
+//!   with [`LoopDisks`] behind it or whatever a test makes. Where this machine lacks `CAP_SYS_RESOURCE`, the file system
+//!   on a grown disk follows only when it is mounted the next time, though the claim says so at once.
 //! - Names of Services: there is no DNS server. Their addresses answer.
 //! - Logs and commands through the API server, which is on the loopback of this machine and does not reach nodes.
 //! - A size of its own: a node has the processors and the memory of this machine, whatever machine type it says.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log"
 	"os"
 	"path"
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"k8s.io/mount-utils"
+	"k8s.io/utils/exec"
 )
 
 // diskDriver does on the node what the Persistent Disk driver does there, by the same library: a blank disk is
@@ -59,6 +62,11 @@ func (driver *diskDriver) NodeStageVolume(
 	fileSystem := request.GetVolumeCapability().GetMount().GetFsType()
 	if fileSystem == "" {
 		fileSystem = "ext4"
+	}
+	if !mayGrowMounted() {
+		if err := driver.growUnmounted(device); err != nil {
+			return nil, status.Error(codes.Internal, err.Error())
+		}
 	}
 	flags := request.GetVolumeCapability().GetMount().GetMountFlags()
 	if err := driver.mounter.FormatAndMount(device, target, fileSystem, flags); err != nil {
@@ -109,22 +117,39 @@ func (driver *diskDriver) NodeExpandVolume(
 	return &csi.NodeExpandVolumeResponse{}, driver.grow(device, request.VolumePath)
 }
 
-// grow makes the file system as large as its disk. Only who has CAP_SYS_RESOURCE may while it is mounted: where this
-// machine does not, the disk is larger and its file system stays as it is, which is said in the log.
+// grow makes a mounted file system as large as its disk. Where this machine does not let us, that is left to the next
+// time it is staged, and the log says so.
 func (driver *diskDriver) grow(device, mounted string) error {
+	if !mayGrowMounted() {
+		log.Printf("%s is grown when it is next staged", device)
+		return nil
+	}
 	resizer := mount.NewResizeFs(driver.mounter.Exec)
 	needed, err := resizer.NeedResize(device, mounted)
+	if err == nil && needed {
+		_, err = resizer.Resize(device, mounted)
+	}
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
-	if !needed {
-		return nil
+	return nil
+}
+
+// growUnmounted makes a file system as large as its disk before it is mounted; a blank disk is left alone.
+func (driver *diskDriver) growUnmounted(device string) error {
+	format, err := driver.mounter.GetDiskFormat(device)
+	if err != nil || format != "ext4" {
+		return err
 	}
-	if _, err := resizer.Resize(device, mounted); err != nil {
-		if mayResizeMounted() {
-			return status.Error(codes.Internal, err.Error())
-		}
-		log.Printf("%s is not grown, since this machine may not: %v", device, err)
+	// It may be grown only when it has just been checked. One says that the check has mended something, which is well.
+	const mended = 1
+	said, err := driver.mounter.Exec.Command("e2fsck", "-f", "-p", device).CombinedOutput()
+	var exit exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitStatus() == mended) {
+		return fmt.Errorf("e2fsck %s: %w: %s", device, err, said)
+	}
+	if said, err := driver.mounter.Exec.Command("resize2fs", device).CombinedOutput(); err != nil {
+		return fmt.Errorf("resize2fs %s: %w: %s", device, err, said)
 	}
 	return nil
 }
@@ -142,8 +167,8 @@ func unmount(mounter mount.Interface, target string) error {
 	return nil
 }
 
-// mayResizeMounted says whether the kernel lets this process grow an ext4 that is mounted.
-func mayResizeMounted() bool {
+// mayGrowMounted says whether the kernel lets this process grow an ext4 that is mounted.
+func mayGrowMounted() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&header, &sets[0]); err != nil {
