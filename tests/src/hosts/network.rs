@@ -83,7 +83,8 @@ impl Network {
         run(&["nsenter", &format!("--net={}", self.namespace()?), "sh", "-c", forward]).map(|_| ())
     }
 
-    /// Lets machines reach a server on this machine's loopback at [`GATEWAY`], under `port`, or a free one where that is 0.
+    /// Lets machines reach a server on this machine's loopback at [`GATEWAY`], under `port`, or a free one where that is 0;
+    /// for as long as this process lives.
     pub(crate) fn publish(&self, port: u16, server: SocketAddr) -> Result<SocketAddr, HostsError> {
         let listener = self.listen(port)?;
         let at = listener.local_addr().map_err(HostsError::io("a published port"))?;
