@@ -6,9 +6,11 @@
 //! As the real ones do: a pod that fits no node is unschedulable, with the scheduler's kind of sentence; a claim that is
 //! `ReadWriteOncePod` is one pod's; a volume is attached to one node at a time; an attachment that fails is tried again after 1 s,
 //! doubling up to 5 min; a volume is detached once no pod on its node uses it; a live resize is granted, deferred or infeasible by the
-//! node's room. Simplified: no taints, no priorities, no eviction; images are always there after a fixed time; every
+//! node's room. Beside a real scheduler, real controllers and real kubelets it plays the attacher alone
+//! ([`Kubelet::attacher`]). Simplified: no taints, no priorities, no eviction; images are always there after a fixed time; every
 //! container is well; a disk grows in one step.
 
+mod attacher;
 mod pods;
 mod scheduler;
 mod volumes;
@@ -85,8 +87,18 @@ enum Came {
     Grown { claim: String, size_gb: u64, result: Result<(), String> },
 }
 
+/// Which parts the stand-in plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    /// All of them: there is nothing beside the API server.
+    All,
+    /// What the CSI driver's side of the cloud does, attaching and growing: all else is real.
+    Attacher,
+}
+
 /// The stand-in.
 pub struct Kubelet {
+    parts: Parts,
     client: Client,
     disks: Arc<dyn Disks>,
     clock: SharedClock,
@@ -108,8 +120,19 @@ impl Kubelet {
     /// Makes one for a cluster whose nodes are registered by somebody else.
     #[must_use]
     pub fn new(client: Client, disks: Arc<dyn Disks>, clock: SharedClock, times: Times) -> Self {
+        Self::playing(Parts::All, client, disks, clock, times)
+    }
+
+    /// Makes one for a cluster that has all but the cloud's side of its CSI driver.
+    #[must_use]
+    pub fn attacher(client: Client, disks: Arc<dyn Disks>, clock: SharedClock) -> Self {
+        Self::playing(Parts::Attacher, client, disks, clock, Times::default())
+    }
+
+    fn playing(parts: Parts, client: Client, disks: Arc<dyn Disks>, clock: SharedClock, times: Times) -> Self {
         let (sender, came) = mpsc::unbounded_channel();
         Self {
+            parts,
             client,
             disks,
             clock,
@@ -136,6 +159,7 @@ impl Kubelet {
         ];
         let mut watches: Vec<_> = kinds
             .into_iter()
+            .filter(|(kind, _)| self.parts == Parts::All || !matches!(kind, Kind::Pod | Kind::Node))
             .map(|(kind, resource)| {
                 let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
                 (kind, watcher(api, Config::default()).boxed())
@@ -173,6 +197,13 @@ impl Kubelet {
 
     async fn step(&mut self) {
         self.wake_at = None;
+        match self.parts {
+            Parts::All => self.play_all().await,
+            Parts::Attacher => self.attach_as_asked().await,
+        }
+    }
+
+    async fn play_all(&mut self) {
         self.bind_claims().await;
         let names: Vec<String> = self.store.pods.keys().cloned().collect();
         for name in &names {

@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod kube;
 pub mod kubelet;
 pub mod manifests;
+pub mod node;
 pub mod oracles;
 pub mod quickstart;
 pub mod sim;

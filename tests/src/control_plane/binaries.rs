@@ -23,9 +23,32 @@ pub enum Program {
     Kubectl,
     /// The command that installs the chart.
     Helm,
+    /// What runs pods on a node.
+    Kubelet,
+    /// What makes the objects of a cluster follow each other.
+    KubeControllerManager,
+    /// What chooses nodes for pods.
+    KubeScheduler,
+    /// What makes the addresses of Services answer on a node.
+    KubeProxy,
+    /// Our own CSI drivers for a node.
+    NodePlugin,
 }
 
 impl Program {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::Kubectl,
+        Self::Helm,
+        Self::Kubelet,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::KubeProxy,
+        Self::NodePlugin,
+    ];
+
     /// The name of the executable file.
     pub fn name(self) -> &'static str {
         match self {
@@ -33,6 +56,11 @@ impl Program {
             Self::KubeApiserver => "kube-apiserver",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
+            Self::Kubelet => "kubelet",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::KubeProxy => "kube-proxy",
+            Self::NodePlugin => "node-plugin",
         }
     }
 }
@@ -285,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_script_has_a_place_for_every_program() {
-        for program in [Program::Etcd, Program::KubeApiserver, Program::Kubectl, Program::Helm] {
+        for program in Program::ALL {
             let path = cached(program).expect("the build script answers");
             assert_eq!(path.file_name().and_then(|name| name.to_str()), Some(program.name()));
         }

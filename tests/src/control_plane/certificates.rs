@@ -18,7 +18,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes a set for an API server on the loopback address.
+    /// Makes a set for an API server on the loopback address, which nodes of [`crate::node`] reach at the gateway's.
     pub fn generate() -> Result<Self, rcgen::Error> {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::new(Vec::new())?;
@@ -28,7 +28,8 @@ impl Certificates {
         let issuer = Issuer::new(authority, authority_key);
 
         let server_key = KeyPair::generate()?;
-        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
+        let gateway = crate::hosts::GATEWAY.to_string();
+        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc", &gateway];
         let mut server = CertificateParams::new(names.map(str::to_owned))?;
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -35,7 +35,7 @@ pub(super) fn token_of(name: &str) -> String {
 }
 
 /// A kubeconfig with one context for each of `users` (name and token), the first one current.
-pub(super) fn kubeconfig(url: &str, authority: &Path, users: &[(String, String)]) -> Value {
+pub(crate) fn kubeconfig(url: &str, authority: &Path, users: &[(String, String)]) -> Value {
     let contexts: Vec<Value> =
         users.iter().map(|(name, _)| json!({"name": name, "context": {"cluster": "rehost", "user": name}})).collect();
     let tokens: Vec<Value> =

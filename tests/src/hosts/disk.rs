@@ -93,7 +93,7 @@ impl Disk {
     }
 
     /// Waits until nothing has it mounted, in any namespace: a machine that was cut off lets go of it a moment later.
-    pub(super) fn await_free(&self) -> Result<(), HostsError> {
+    pub(crate) fn await_free(&self) -> Result<(), HostsError> {
         for _ in 0..FREE_WITHIN.as_millis() / LOOK.as_millis() {
             if OpenOptions::new().read(true).custom_flags(O_EXCL).open(&self.device).is_ok() {
                 return Ok(());

@@ -55,14 +55,14 @@ pub enum HostsError {
 }
 
 impl HostsError {
-    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
 }
 
 /// Runs a program of this machine's to its end, and returns what it wrote.
-fn run(argv: &[&str]) -> Result<String, HostsError> {
+pub(crate) fn run(argv: &[&str]) -> Result<String, HostsError> {
     let failed = |said: String| HostsError::Program { program: argv.join(" "), said };
     let (program, arguments) = argv.split_first().ok_or_else(|| failed("no program".to_owned()))?;
     let output = Command::new(program)

@@ -72,6 +72,37 @@ impl Network {
         ip_in(&inside, &["route", "add", "default", "via", &GATEWAY.to_string()])
     }
 
+    /// Plugs in a node of a cluster: a process that goes into a network namespace of its own. Its address is the way to
+    /// `subnets`, those of its pods and Services, for this run and for machines.
+    pub(crate) fn plug_node(&self, node: &Process, address: Ipv4Addr, subnets: &[&str]) -> Result<(), HostsError> {
+        await_namespace(node)?;
+        ip_in(&namespace_of(node)?, &["link", "set", "lo", "up"])?;
+        self.plug(node, address)?;
+        for subnet in subnets {
+            self.ip(&["route", "replace", subnet, "via", &address.to_string()])?;
+        }
+        let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward";
+        run(&["nsenter", &format!("--net={}", self.namespace()?), "sh", "-c", forward]).map(|_| ())
+    }
+
+    /// Lets machines reach a server on this machine's loopback at [`GATEWAY`], under `port`, or a free one where that is 0;
+    /// for as long as this process lives.
+    pub(crate) fn publish(&self, port: u16, server: SocketAddr) -> Result<SocketAddr, HostsError> {
+        let listener = self.listen(port)?;
+        let at = listener.local_addr().map_err(HostsError::io("a published port"))?;
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    // A server that does not answer is a closed connection, as it would be without us.
+                    if let Ok(far) = TcpStream::connect_timeout(&server, CONNECT_TIMEOUT) {
+                        join(near, far);
+                    }
+                });
+            }
+        });
+        Ok(at)
+    }
+
     /// Connects to a machine.
     pub fn connect(&self, address: SocketAddr) -> Result<TcpStream, HostsError> {
         let namespace = self.namespace()?;

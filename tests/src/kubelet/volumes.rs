@@ -7,19 +7,19 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use rehost::watch::slim::bytes;
 use serde_json::{Value, json};
 
-use super::{Came, Kubelet, key, names_of, text};
+use super::{Came, Kubelet, Parts, key, names_of, text};
 
 /// What keeps a claim until no pod uses it.
 const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 /// What keeps a volume until no claim is bound to it.
 const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 
-fn is_ending(object: &Value, finalizer: &str) -> bool {
+pub(super) fn is_ending(object: &Value, finalizer: &str) -> bool {
     let held = object["metadata"]["finalizers"].as_array().is_some_and(|all| all.iter().any(|one| one == finalizer));
     held && !object["metadata"]["deletionTimestamp"].is_null()
 }
 
-fn without_finalizer(object: &Value, finalizer: &str) -> Patch<Value> {
+pub(super) fn without_finalizer(object: &Value, finalizer: &str) -> Patch<Value> {
     let all = object["metadata"]["finalizers"].as_array().into_iter().flatten();
     let left: Vec<&Value> = all.filter(|one| *one != finalizer).collect();
     Patch::Merge(json!({"metadata": {"uid": object["metadata"]["uid"], "finalizers": left}}))
@@ -43,7 +43,7 @@ impl Kubelet {
         let claims: Vec<Value> = self.store.claims.values().cloned().collect();
         for claim in claims {
             if claim["status"]["phase"] == "Bound" {
-                self.grow(&claim);
+                self.grow(&claim, &claim["status"]["capacity"]["storage"]);
             } else {
                 self.bind(&claim).await;
             }
@@ -123,9 +123,10 @@ impl Kubelet {
         let _made = volumes.create(&PostParams::default(), &made).await;
     }
 
-    fn grow(&mut self, claim: &Value) {
+    /// Lets the disk of a claim grow where it asks for more than it `has`.
+    pub(super) fn grow(&mut self, claim: &Value, has: &Value) {
         let wanted = gigabytes(&claim["spec"]["resources"]["requests"]["storage"]);
-        let has = gigabytes(&claim["status"]["capacity"]["storage"]);
+        let has = gigabytes(has);
         let what = format!("grow/{}", key(claim));
         if wanted <= has || !self.may_try(&what) {
             return;
@@ -199,7 +200,7 @@ impl Kubelet {
         let _made = api.create(&PostParams::default(), &made).await;
     }
 
-    fn call(&mut self, name: &str, attachment: &Value, attach: bool) {
+    pub(super) fn call(&mut self, name: &str, attachment: &Value, attach: bool) {
         let what = format!("{}/{name}", if attach { "attach" } else { "detach" });
         let other = format!("{}/{name}", if attach { "detach" } else { "attach" });
         if self.busy.contains(&other) || !self.may_try(&what) {
@@ -237,6 +238,9 @@ impl Kubelet {
             }
             Came::Detached { attachment, result } => {
                 self.note(&format!("detach/{attachment}"), &result);
+                if self.parts == Parts::Attacher {
+                    return self.tell_detached(&attachment, result).await;
+                }
                 if result.is_ok() {
                     let _gone = attachments.delete(&attachment, &DeleteParams::default()).await;
                     self.store.attachments.remove(&attachment);
@@ -259,6 +263,9 @@ impl Kubelet {
         let capacity = Patch::Merge(json!({"spec": {"capacity": {"storage": storage}}}));
         let _told = volumes.patch(&text(&found["spec"]["volumeName"]), &PatchParams::default(), &capacity).await;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace);
+        if self.parts == Parts::Attacher {
+            return self.leave_growth_to_node(&claims, &name, &storage).await;
+        }
         let status = Patch::Merge(json!({"status": {"capacity": {"storage": storage}}}));
         let _told = claims.patch_status(&name, &PatchParams::default(), &status).await;
     }
