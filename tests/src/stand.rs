@@ -7,8 +7,10 @@
 mod caller;
 mod cloud;
 mod cluster;
+mod disks;
 mod door;
 mod real;
+mod real_cluster;
 mod timeline;
 
 use std::io::Read;
@@ -36,9 +38,11 @@ pub use cloud::Cloud;
 pub use cluster::{NODES, ZONE};
 pub use door::Door;
 pub use real::{BUCKET, Real, TOKEN};
+use real_cluster::RealCluster;
 pub use timeline::{Ledger, Operation, Share, Timeline, Unready, share};
 
 use crate::control_plane::{ControlPlane, ControlPlaneError, Settings};
+use crate::node::{self, NodeError};
 use crate::world::exchange::Observer;
 use crate::world::rest::WorldClock;
 
@@ -133,6 +137,9 @@ pub enum StandError {
     /// The real machines.
     #[error(transparent)]
     Hosts(#[from] crate::hosts::HostsError),
+    /// The real node.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The keys of the notebooks' tokens.
     #[error(transparent)]
     AccessKeys(#[from] rehost::access::AccessKeysError),
@@ -192,7 +199,7 @@ impl Drop for Controller {
 pub struct Stand {
     // In this order: fields are dropped from the first to the last, and everybody else speaks to the API server.
     controller: Option<Controller>,
-    _cluster: cluster::Cluster,
+    _cluster: AnyCluster,
     world: JoinHandle<()>,
     _stop_world: oneshot::Sender<()>,
     /// The real machines, where there are any.
@@ -215,7 +222,7 @@ impl Stand {
         rehost::gce::install_crypto();
         let say = settings.progress.clone();
         say("etcd and kube-apiserver");
-        let plane = ControlPlane::start(as_strict_clusters_are()).await?;
+        let plane = ControlPlane::start(as_strict_clusters_are(settings.hosts)).await?;
         say("the simulated Compute Engine");
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -241,7 +248,10 @@ impl Stand {
         say("the chart, with the real Helm");
         cluster::install_chart(&plane, &cloud, &settings.install).await?;
         say("the cluster's nodes");
-        let cluster = cluster::start(&plane, &cloud, clock.clone()).await?;
+        let cluster = match &real {
+            None => AnyCluster::Imagined(cluster::start(&plane, &cloud, clock.clone()).await?),
+            Some(real) => AnyCluster::Real(Box::new(RealCluster::start(&plane, &cloud, real, clock.clone()).await?)),
+        };
         say("the controller");
         let keys_file = new_access_keys()?;
         let mut stand = Self {
@@ -324,9 +334,27 @@ fn new_access_keys() -> Result<NamedTempFile, StandError> {
 }
 
 /// Some clusters check who may make an object another one's (those of `OpenShift` do): the chart's rights must do there too.
-fn as_strict_clusters_are() -> Settings {
-    let arguments = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
-    Settings { arguments, ..Settings::default() }
+fn as_strict_clusters_are(hosts: Hosts) -> Settings {
+    const CHECKS_OWNERS: &str = "OwnerReferencesPermissionEnforcement";
+    match hosts {
+        Hosts::Simulated => {
+            let arguments = vec![format!("--enable-admission-plugins={CHECKS_OWNERS}")];
+            Settings { arguments, ..Settings::default() }
+        }
+        Hosts::Real => {
+            let mut settings = node::control_plane(&[real_cluster::NODE.0]);
+            for argument in settings.arguments.iter_mut().filter(|it| it.starts_with("--enable-admission-plugins=")) {
+                argument.extend([",", CHECKS_OWNERS]);
+            }
+            settings
+        }
+    }
+}
+
+/// What plays the cluster's parts beside its API server.
+enum AnyCluster {
+    Imagined(#[expect(dead_code, reason = "it ends with this")] cluster::Cluster),
+    Real(#[expect(dead_code, reason = "it ends with this")] Box<RealCluster>),
 }
 
 impl Drop for Stand {

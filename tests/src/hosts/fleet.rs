@@ -7,7 +7,7 @@
 //! What is simplified, beside what [`super`] says: a machine has no more processors than this one; a new disk is blank,
 //! also where it was asked for from a snapshot; a GPU is a stand-in for `nvidia-smi` that counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -39,14 +39,27 @@ pub struct FleetSettings {
     pub project: String,
     /// The access token that a service account gets from the metadata server.
     pub token: String,
+    /// Instances that somebody else plays: the nodes of a cluster.
+    pub played_elsewhere: BTreeSet<String>,
     /// Files that every boot disk has beside the image's, by their path.
     pub files: BTreeMap<PathBuf, String>,
 }
 
-/// The machines of a world. They are off when this is dropped.
+/// The machines of a world. They are off when the last of its clones is dropped.
+#[derive(Clone)]
 pub struct Fleet {
     shared: Arc<Shared>,
-    following: JoinHandle<()>,
+    _following: Arc<Following>,
+}
+
+/// The task that follows the world, for as long as anybody has it.
+struct Following(JoinHandle<()>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // The threads end with the channels that the task holds, and each takes its machine with it.
+        self.0.abort();
+    }
 }
 
 struct Shared {
@@ -69,7 +82,7 @@ impl Fleet {
             running: Mutex::default(),
         });
         let following = tokio::spawn(follow(Arc::clone(&shared)));
-        Self { shared, following }
+        Self { shared, _following: Arc::new(Following(following)) }
     }
 
     /// The machine of an instance, while it is on.
@@ -85,13 +98,6 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        // The threads end with the channels that the task holds, and each takes its machine with it.
-        self.following.abort();
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -102,7 +108,8 @@ async fn follow(shared: Arc<Shared>) {
     let mut threads: BTreeMap<u64, (MachineWish, Sender<MachineWish>)> = BTreeMap::new();
     loop {
         changes.borrow_and_update();
-        let (wishes, sizes_gb) = shared.world.look(|world| (world.machines(), world.disk_sizes_gb()));
+        let (mut wishes, sizes_gb) = shared.world.look(|world| (world.machines(), world.disk_sizes_gb()));
+        wishes.retain(|wish| !shared.settings.played_elsewhere.contains(&wish.place.name));
         // A thread whose channel is closed cuts the power and removes the boot disk.
         threads.retain(|id, _| wishes.iter().any(|wish| wish.id == *id));
         shared.settle_disks(&sizes_gb);

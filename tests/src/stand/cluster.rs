@@ -6,8 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -19,10 +18,11 @@ use rehost_api::{Notebook, labels};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::disks::Imagined;
 use super::{CLUSTER, Cloud, Install, OPERATOR_NAMESPACE, PROJECT, StandError};
 use crate::control_plane::helm::chart;
 use crate::control_plane::{ADMIN, ControlPlane};
-use crate::kubelet::{Disks, Kubelet, Times};
+use crate::kubelet::{Kubelet, Times};
 use crate::manifests::root;
 
 /// Where the nodes are.
@@ -98,6 +98,7 @@ impl Drop for Cluster {
     }
 }
 
+/// Brings up what plays the cluster's parts where its nodes are imagined.
 pub(super) async fn start(plane: &ControlPlane, cloud: &Cloud, clock: SharedClock) -> Result<Cluster, StandError> {
     let client = plane.client(ADMIN).await?;
     let nodes = NODES.iter().map(|(name, machine_type, _, _)| cloud.make_node(ZONE, name, machine_type));
@@ -107,7 +108,7 @@ pub(super) async fn start(plane: &ControlPlane, cloud: &Cloud, clock: SharedCloc
     for (name, machine_type, cpus, memory_gi) in NODES {
         register(&client, name, machine_type, cpus, memory_gi).await?;
     }
-    let kubelet = Kubelet::new(client.clone(), Arc::new(DisksOf(cloud.clone())), clock, TIMES);
+    let kubelet = Kubelet::new(client.clone(), Arc::new(Imagined(cloud.clone())), clock, TIMES);
     let parts = vec![tokio::spawn(collect_garbage(client)), tokio::spawn(kubelet.run())];
     Ok(Cluster { parts })
 }
@@ -185,62 +186,4 @@ async fn collect(client: &Client, namespace: &str, uid: &str) {
     }
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), namespace);
     let _ = slices.delete_collection(&DeleteParams::default(), &ours).await;
-}
-
-/// The disks of the simulated cloud, as a CSI driver uses them.
-struct DisksOf(Cloud);
-
-impl Disks for DisksOf {
-    fn attach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
-        let cloud = self.0.clone();
-        async move {
-            let disk = disk_of(&handle);
-            // As the driver does: a disk that is there already is there.
-            if !is_on(&cloud, disk, &node) {
-                cloud.attach(ZONE, &node, disk).await?;
-            }
-            format_blank(&cloud, disk);
-            Ok(())
-        }
-        .boxed()
-    }
-
-    fn detach(&self, node: String, handle: String) -> BoxFuture<'static, Result<(), String>> {
-        let cloud = self.0.clone();
-        async move {
-            let disk = disk_of(&handle);
-            if is_on(&cloud, disk, &node) { cloud.detach(ZONE, &node, disk).await } else { Ok(()) }
-        }
-        .boxed()
-    }
-
-    fn grow(&self, handle: String, size_gb: u64) -> BoxFuture<'static, Result<(), String>> {
-        let cloud = self.0.clone();
-        async move {
-            let path = format!("zones/{ZONE}/disks/{}/resize", disk_of(&handle));
-            cloud.change(&path, &[], Some(json!({"sizeGb": size_gb.to_string()}))).await
-        }
-        .boxed()
-    }
-}
-
-fn is_on(cloud: &Cloud, disk: &str, node: &str) -> bool {
-    let shown = cloud.peek(&format!("zones/{ZONE}/disks/{disk}"));
-    let mut users = shown["users"].as_array().into_iter().flatten();
-    users.any(|user| user.as_str().is_some_and(|user| user.ends_with(&format!("/instances/{node}"))))
-}
-
-/// What the driver and the pod's start do with a blank disk: a file system, with the content id that its label says.
-fn format_blank(cloud: &Cloud, disk: &str) {
-    cloud.world.with(|world, _| {
-        let blank =
-            world.home_content(ZONE, disk).is_some_and(|content| content.content_id.is_none() && !content.foreign);
-        if let Some(content_id) = world.disk_labels(ZONE, disk).get(labels::GCE_CONTENT).filter(|_| blank) {
-            world.disk_set_content(ZONE, disk, content_id);
-        }
-    });
-}
-
-fn disk_of(handle: &str) -> &str {
-    handle.rsplit('/').next().unwrap_or(handle)
 }

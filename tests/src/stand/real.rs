@@ -1,6 +1,6 @@
 //! The real machines of an installation, and what they reach: a stand-in for Cloud Storage, and a git server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::real_cluster::NODE;
 use super::{PROJECT, StandError};
 use crate::control_plane::process::Process;
 use crate::hosts::{Fleet, FleetSettings, GATEWAY, HostsError, Image, Network, Repository, relay};
@@ -59,6 +60,7 @@ impl Real {
             folder: folder.path().to_owned(),
             project: PROJECT.to_owned(),
             token: TOKEN.to_owned(),
+            played_elsewhere: BTreeSet::from([NODE.0.to_owned()]),
         };
         let fleet = Fleet::follow(world, settings);
         Ok(Self { fleet, repository, storage, _storage: storage_process, network, folder })
@@ -93,10 +95,14 @@ async fn make_bucket(storage: SocketAddr) -> Result<(), StandError> {
     Err(StandError::TooLate("the bucket of the stand-in for Cloud Storage"))
 }
 
+/// What leads gcsfuse to this installation's storage.
+pub(super) fn gcsfuse_flags() -> String {
+    format!("--anonymous-access --custom-endpoint=http://{GATEWAY}:{STORAGE_PORT}/storage/v1/ --enable-hns=false")
+}
+
 /// What leads a machine's programs to servers of this installation's instead of the world's.
 fn files(image: &Image, repository: &Repository) -> Result<BTreeMap<PathBuf, String>, StandError> {
-    let flags =
-        format!("--anonymous-access --custom-endpoint=http://{GATEWAY}:{STORAGE_PORT}/storage/v1/ --enable-hns=false");
+    let flags = gcsfuse_flags();
     let authorities = std::fs::read_to_string(image.root.join(AUTHORITIES.trim_start_matches('/')))?;
     Ok(BTreeMap::from([
         (PathBuf::from("/etc/gcsfuse-flags"), flags),
