@@ -70,7 +70,6 @@ impl Rig {
             pod_subnet: (*pods).to_owned(),
             // The node removes it, also when this run is killed.
             folder: tempfile::tempdir().expect("a folder").keep(),
-            processors: 2,
             image_names: Vec::new(),
             gcsfuse_flags: gcsfuse_flags.to_owned(),
         });

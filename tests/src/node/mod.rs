@@ -13,8 +13,7 @@
 //!   on a grown disk follows only when it is mounted the next time, though the claim says so at once.
 //! - Names of Services: there is no DNS server. Their addresses answer.
 //! - Logs and commands through the API server, which is on the loopback of this machine and does not reach nodes.
-//! - A size of its own: a node says that it has the processors of its machine type, and has those of this machine; its
-//!   memory is this machine's.
+//! - A size of its own: a node has the processors and the memory of this machine, whatever machine type it says.
 //!
 //! # Guarantees
 //! A node is a machine of a [`Network`]: pods reach machines, machines and [`Network::connect`] reach pods and Services.
@@ -98,8 +97,6 @@ pub struct NodeSettings {
     pub pod_subnet: String,
     /// A folder of its own for its state, which goes with it.
     pub folder: PathBuf,
-    /// How many processors it says that it has, whatever this machine has.
-    pub processors: u32,
     /// Names under which pods may ask for the image of notebooks, beside [`NOTEBOOK_IMAGE`].
     pub image_names: Vec<String>,
     /// How gcsfuse is led to a server of the test's, as flags with spaces between.
@@ -130,7 +127,6 @@ impl Node {
             ("IMAGE_ROOT", image.root.display().to_string()),
             ("GCSFUSE", Image::program("gcsfuse")?.display().to_string()),
             ("GCSFUSE_FLAGS", settings.gcsfuse_flags.clone()),
-            ("PROCESSORS", settings.processors.to_string()),
             ("IMAGE_NAMES", settings.image_names.join(" ")),
         ]
         .map(|(name, value)| (name.to_owned(), value))

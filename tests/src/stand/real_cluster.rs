@@ -43,7 +43,7 @@ impl RealCluster {
         clock: SharedClock,
     ) -> Result<Self, StandError> {
         let cluster = Cluster::start(plane, &real.network).await?;
-        let (name, machine_type, processors, _) = NODE;
+        let (name, machine_type, ..) = NODE;
         let failed = |why| StandError::World { what: "the machine of a node".to_owned(), why };
         cloud.make_node(ZONE, name, machine_type).await.map_err(failed)?;
         let settings = NodeSettings {
@@ -53,7 +53,6 @@ impl RealCluster {
             pod_subnet: POD_SUBNET.to_owned(),
             // The node removes it, also when this run is killed.
             folder: tempfile::tempdir()?.keep(),
-            processors,
             image_names: vec![SAMPLE_IMAGE.to_owned()],
             gcsfuse_flags: gcsfuse_flags(),
         };
