@@ -17,7 +17,7 @@ pub use look::{Observer, Sources};
 use crate::gce::model::{Disk, Instance};
 use crate::gce::operations::OperationState;
 use crate::seen::Seen;
-use crate::watch::slim::{AttachmentSeen, ClaimSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
+use crate::watch::slim::{AttachmentSeen, ClaimSeen, PodSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
 
 /// Everything about one notebook that a plan is made from.
 #[derive(Clone, Debug)]
@@ -47,6 +47,9 @@ pub struct Observed {
     pub kept_disks: Vec<Disk>,
     /// The notebook's pods, placeholders among them.
     pub pods: Seen<Vec<PodSeen>>,
+    /// The ConfigMaps beside its pods, by name. Read only afresh: those of the pods that the memory names, and of those that are
+    /// there.
+    pub settings: BTreeMap<String, Seen<SettingsSeen>>,
     /// Its Service.
     pub service: Seen<ServiceSeen>,
     /// Its EndpointSlice.
@@ -78,5 +81,6 @@ impl Observed {
             .or_else(|| self.attachments.unknown())
             .or_else(|| self.service.unknown())
             .or_else(|| self.slice.unknown())
+            .or_else(|| self.settings.values().find_map(Seen::unknown))
     }
 }

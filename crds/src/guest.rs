@@ -1,7 +1,7 @@
 //! What the controller tells a host, and what a host answers. One document each way, the same for a VM and a pod.
 //!
 //! To a VM the settings go as instance metadata under [`SETTINGS_KEY`]; its reports come back as the guest attribute
-//! [`REPORT_NAMESPACE`]/[`REPORT_KEY`]. Metadata is readable by every process on the host and by everyone who may get
+//! [`REPORT_NAMESPACE`]/[`REPORT_KEY`]. To a pod they go in a ConfigMap under [`SETTINGS_FILE`]. Metadata is readable by every process on the host and by everyone who may get
 //! the instance, so **nothing in either document is secret**. Any process on the host can also write guest attributes:
 //! a report can therefore only ever affect the notebook whose host it came from, and only while its nonce is current.
 
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The metadata key under which a VM finds its [`GuestSettings`] as JSON.
 pub const SETTINGS_KEY: &str = "rehost-settings";
+/// The file of a pod's ConfigMap that holds its [`GuestSettings`] as JSON.
+pub const SETTINGS_FILE: &str = "settings.json";
 /// The guest attribute namespace of the reports.
 pub const REPORT_NAMESPACE: &str = "rehost";
 /// The guest attribute key of the latest [`GuestReport`] as JSON.
@@ -203,6 +205,19 @@ pub enum GuestFailure {
     JupyterFailed,
     /// The GPUs that the shape promises are not there.
     AcceleratorMissing,
+}
+
+/// What a pod's init container says when it refuses the disk: its termination message, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestRefusal {
+    /// Why.
+    pub failure: GuestFailure,
+    /// A sentence for people.
+    pub message: String,
+    /// The content id found on the disk, where there is one.
+    #[serde(default)]
+    pub content_id: Option<String>,
 }
 
 /// What a host says of itself. A later report replaces an earlier one.

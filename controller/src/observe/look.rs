@@ -1,12 +1,13 @@
 //! Looking: from caches, or afresh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use rehost_api::Notebook;
@@ -24,10 +25,11 @@ use crate::gce::inventory::Inventory;
 use crate::gce::model::{Disk, Instance, InstanceStatus};
 use crate::gce::operations::{OperationState, Operations};
 use crate::gce::{Gce, Place};
+use crate::plan::returned_name;
 use crate::seen::Seen;
 use crate::watch::caches::Caches;
 use crate::watch::inventory::Inventories;
-use crate::watch::slim::{ClaimSeen, PodSeen, VolumeSeen};
+use crate::watch::slim::{ClaimSeen, PodRole, PodSeen, SettingsSeen, VolumeSeen};
 
 /// Where is looked.
 #[derive(Clone)]
@@ -80,6 +82,7 @@ impl Observer {
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
+            settings: BTreeMap::new(),
             service: owned.service,
             slice: owned.slice,
             volume: owned.volume,
@@ -123,11 +126,13 @@ impl Observer {
         }
         let places = places(&previous, subject, project, inventory.as_deref());
         let exposed = self.sources.caches.objects_of(&subject.uid);
-        let (heard, instances, home, pods, (claim, volume), service, slice) = futures::join!(
+        let names = settings_names(&previous, &exposed.pods);
+        let (heard, instances, home, pods, settings, (claim, volume), service, slice) = futures::join!(
             self.hear(&previous, subject, now),
             self.instances(&places),
             self.home(&previous),
             self.pods(subject),
+            self.settings(names, subject),
             self.claim_and_volume(&previous, subject),
             self.exposing(exposed.service, subject),
             self.exposing(exposed.slice, subject),
@@ -146,6 +151,7 @@ impl Observer {
             own_disks: inventory.as_ref().map(|it| it.disks_of(&subject.uid).to_vec()).unwrap_or_default(),
             kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
             pods,
+            settings,
             service,
             slice,
             volume,
@@ -197,6 +203,7 @@ impl Observer {
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
+            settings: BTreeMap::new(),
             service: unless_absent(owned.service, unread),
             slice: unless_absent(owned.slice, unread),
             volume: owned.volume,
@@ -241,6 +248,16 @@ impl Observer {
             Ok(list) => Seen::Present(list.items),
             Err(error) => Seen::Unknown(format!("the pods could not be listed: {error}")),
         }
+    }
+
+    /// Whose the ConfigMaps of these names are. What is in them is not read.
+    async fn settings(&self, names: BTreeSet<String>, subject: &Subject) -> BTreeMap<String, Seen<SettingsSeen>> {
+        let api: Api<ConfigMap> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
+        let looks = names.into_iter().map(|name| async {
+            let found = seen(api.get_metadata_opt(&name).await);
+            (name, found.map(|found| SettingsSeen::of(&found.metadata)))
+        });
+        join_all(looks).await.into_iter().collect()
     }
 
     /// The Service or the slice as the cache has it. The cache holds the notebook's own alone: where it has none, somebody else's
@@ -304,6 +321,11 @@ fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
 
 /// The VMs that a status names.
 fn hosts(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
+    recorded(previous).filter(|host| host.kind == HostKind::Vm)
+}
+
+/// The hosts that a status names.
+fn recorded(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
     let transition = previous.transition.as_ref();
     previous
         .host
@@ -311,7 +333,16 @@ fn hosts(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
         .chain(previous.former.iter().map(|former| &former.host))
         .chain(transition.and_then(|transition| transition.from.as_ref()))
         .chain(transition.and_then(|transition| transition.to.as_ref()))
-        .filter(|host| host.kind == HostKind::Vm)
+}
+
+/// The ConfigMaps to look for: beside every pod that the status names or may return to, and beside every one that is there.
+fn settings_names(previous: &NotebookStatus, pods: &Seen<Vec<PodSeen>>) -> BTreeSet<String> {
+    let transition = previous.transition.as_ref();
+    let from = transition.and_then(|transition| Some((transition.from.as_ref()?, transition)));
+    let back = from.map(|(host, transition)| HostRecord { name: returned_name(host, transition), ..host.clone() });
+    let named = recorded(previous).chain(&back).filter(|host| host.kind == HostKind::Pod);
+    let there = pods.present().into_iter().flatten().filter(|pod| pod.role == PodRole::Host);
+    named.map(|host| host.name.clone()).chain(there.map(|pod| pod.name.clone())).collect()
 }
 
 /// The VMs to look at: those that the status names, and those that the last sweep found under the notebook's uid.

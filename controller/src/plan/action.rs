@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use rehost_api::guest::GuestSettings;
 use rehost_api::shape::PodShape;
 use serde::Serialize;
 use uuid::Uuid;
@@ -32,6 +33,8 @@ impl Action {
             Self::Kube(
                 KubeChange::AddFinalizer
                 | KubeChange::RemoveFinalizer
+                | KubeChange::ApplySettings(_)
+                | KubeChange::DeleteSettings { .. }
                 | KubeChange::CreatePod(_)
                 | KubeChange::DeletePod { .. }
                 | KubeChange::ResizePod { .. }
@@ -57,6 +60,15 @@ pub enum KubeChange {
     ApplyService(ServicePlan),
     /// The notebook's EndpointSlice.
     ApplySlice(SlicePlan),
+    /// The ConfigMap beside a pod.
+    ApplySettings(Box<SettingsPlan>),
+    /// The ConfigMap beside a pod that is gone.
+    DeleteSettings {
+        /// Its name.
+        name: String,
+        /// The uid that it must have.
+        uid: String,
+    },
     /// A pod, or the placeholder of one.
     CreatePod(Box<PodPlan>),
     /// A pod.
@@ -122,6 +134,15 @@ pub struct SlicePlan {
     pub port: u16,
     /// The host's address, when there is a host that has one, and whether Jupyter answers there.
     pub endpoint: Option<(IpAddr, bool)>,
+}
+
+/// The ConfigMap beside a pod.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SettingsPlan {
+    /// Its name, the pod's.
+    pub name: String,
+    /// What the pod is told.
+    pub settings: GuestSettings,
 }
 
 /// A pod to make.

@@ -8,6 +8,8 @@ use rehost_api::status::{HostKind, HostRecord};
 
 use super::action::{KubeChange, PodPlan, Reach};
 use super::bounds::{POLL_SLOW_S, SCHEDULE_S};
+use super::handover::returned_name;
+use super::vm::guest_failure;
 use super::{Action, Failure, Planner, Progress, Weight};
 use crate::seen::Seen;
 use crate::watch::slim::{PodPhase, PodRole, PodSeen, Scheduled};
@@ -89,7 +91,7 @@ impl Planner<'_> {
                 Progress::Busy
             }
             Seen::Present(_) => Progress::Done,
-            Seen::Absent => match self.volume_and_claim() {
+            Seen::Absent => match self.volume_and_claim().and(self.settings_made(host)) {
                 Progress::Done => {
                     self.create_pod(host, PodRole::Host, host.name.clone(), node);
                     self.look_again_in(POLL_SLOW_S);
@@ -130,6 +132,9 @@ impl Planner<'_> {
                 weight: Weight::Host,
             }),
             Seen::Present(pod) if pod.ready && !pod.deleting => Progress::Done,
+            Seen::Present(PodSeen { refusal: Some(refusal), .. }) => {
+                Progress::Failed(guest_failure(host, Some(refusal.failure), &refusal.message))
+            }
             Seen::Present(pod) => match pod.phase {
                 PodPhase::Failed | PodPhase::Succeeded => Progress::Failed(Failure {
                     reason: Reason::HostFailed,
@@ -180,6 +185,14 @@ impl Planner<'_> {
             .map(|pod| KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         self.actions.extend(stray.into_iter().map(Action::Kube));
+        wanted.extend(self.returning());
+        self.sweep_settings(&wanted);
+    }
+
+    /// The name of the pod to which the home may come back.
+    fn returning(&self) -> Option<String> {
+        let transition = self.memory.transition.as_ref()?;
+        transition.from.as_ref().map(|from| returned_name(from, transition))
     }
 
     /// What the memory says of a pod that has just proved itself.
@@ -188,6 +201,9 @@ impl Planner<'_> {
         if let Seen::Present(pod) = self.pod(&host.name) {
             host.address = pod.address.map(|address| address.to_string());
             host.node.clone_from(&pod.node);
+        }
+        if let Seen::Present(settings) = self.pod_settings(&host.name) {
+            host.told = settings.told;
         }
         host.serving_since = Some(self.now);
         host

@@ -7,7 +7,9 @@ mod power;
 use std::collections::BTreeMap;
 
 use rehost_api::conditions::Reason;
-use rehost_api::guest::{GuestHome, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT};
+use rehost_api::guest::{
+    GuestFailure, GuestHome, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT,
+};
 use rehost_api::labels;
 use rehost_api::shape::digest_of;
 use rehost_api::status::{HostRecord, TransitionKind};
@@ -91,7 +93,7 @@ impl Planner<'_> {
         match report {
             Some(report) => match report.state {
                 GuestState::Standby | GuestState::Serving => Progress::Done,
-                GuestState::Failed => Progress::Failed(guest_failure(host, &report)),
+                GuestState::Failed => Progress::Failed(guest_failure(host, report.failure, &report.message)),
                 GuestState::Preparing | GuestState::Released => Progress::Busy,
             },
             None => Progress::Busy,
@@ -117,7 +119,7 @@ impl Planner<'_> {
                 ),
                 weight: Weight::Person,
             }),
-            GuestState::Failed => Progress::Failed(guest_failure(host, &report)),
+            GuestState::Failed => Progress::Failed(guest_failure(host, report.failure, &report.message)),
             GuestState::Preparing | GuestState::Standby | GuestState::Released => Progress::Busy,
         }
     }
@@ -222,9 +224,9 @@ impl Planner<'_> {
     }
 }
 
-fn guest_failure(host: &HostRecord, report: &GuestReport) -> Failure {
-    use rehost_api::guest::GuestFailure;
-    let (reason, weight) = match report.failure {
+/// What a guest's own refusal means, whichever way it came.
+pub(super) fn guest_failure(host: &HostRecord, failure: Option<GuestFailure>, message: &str) -> Failure {
+    let (reason, weight) = match failure {
         Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem | GuestFailure::FilesystemDamaged) => {
             (Reason::ContentMismatch, Weight::Person)
         }
@@ -232,7 +234,7 @@ fn guest_failure(host: &HostRecord, report: &GuestReport) -> Failure {
             (Reason::HostFailed, Weight::Host)
         }
     };
-    let words = if report.message.is_empty() { "its guest reports a failure" } else { report.message.as_str() };
+    let words = if message.is_empty() { "its guest reports a failure" } else { message };
     Failure { reason, message: format!("{}: {words}", host.name), weight }
 }
 

@@ -20,10 +20,10 @@ use crate::gce::errors::Cause;
 use crate::gce::model::{Disk, Instance};
 use crate::gce::operations::OperationState;
 use crate::observe::{Heard, Observed};
-use crate::plan::{Situation, plan};
+use crate::plan::{Situation, plan, returned_name};
 use crate::seen::Seen;
 use crate::status;
-use crate::watch::slim::{ClaimSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
+use crate::watch::slim::{ClaimSeen, PodSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
 
 /// Plans after which a story that has not come to rest is stuck.
 const PLANS_MAX: usize = 600;
@@ -93,6 +93,8 @@ pub(super) enum Fault {
     Deaf,
     /// The kubelet cannot give a live resize.
     ResizeInfeasible,
+    /// The next pod's check refuses the disk in this way.
+    Check(GuestFailure),
     /// No node takes a pod.
     Unschedulable,
 }
@@ -107,6 +109,7 @@ pub(super) struct Stage {
     pub seen: GuestSeen,
     pub disk: Option<Disk>,
     pub pods: BTreeMap<String, PodSeen>,
+    pub settings: BTreeMap<String, SettingsSeen>,
     pub service: Seen<ServiceSeen>,
     pub slice: Seen<SliceSeen>,
     pub volume: Seen<VolumeSeen>,
@@ -163,6 +166,7 @@ impl Stage {
             seen: GuestSeen::default(),
             disk: None,
             pods: BTreeMap::new(),
+            settings: BTreeMap::new(),
             service: Seen::Absent,
             slice: Seen::Absent,
             volume: Seen::Absent,
@@ -245,12 +249,25 @@ impl Stage {
             own_disks: self.disk.iter().cloned().collect(),
             kept_disks: Vec::new(),
             pods: Seen::Present(there(&self.pods)),
+            settings: self.seen_settings(),
             service: self.service.clone(),
             slice: self.slice.clone(),
             volume: self.volume.clone(),
             claim: self.claim.clone(),
             attachments: Seen::Present(Vec::new()),
         }
+    }
+
+    /// What is looked for beside the pods that the status names.
+    fn seen_settings(&self) -> BTreeMap<String, Seen<SettingsSeen>> {
+        let transition = self.status.transition.as_ref();
+        let from = transition.and_then(|transition| transition.from.as_ref());
+        let back = from.map(|from| returned_name(from, transition.unwrap()));
+        let to = transition.and_then(|transition| transition.to.as_ref());
+        let named = self.status.host.iter().chain(from).chain(to).map(|host| host.name.clone()).chain(back);
+        let looked = named.map(|name| (name, Seen::Absent));
+        let there = self.settings.iter().map(|(name, seen)| (name.clone(), Seen::Present(seen.clone())));
+        looked.chain(there).collect()
     }
 
     /// What the serving host says of itself, which is asked in every look of the stage.

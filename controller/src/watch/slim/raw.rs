@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::quantity::{bytes, millis};
 use super::{
     AttachmentSeen, ClaimSeen, ContainerWaits, NamespaceSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled,
-    ServiceSeen, SliceSeen, VolumeSeen,
+    ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen,
 };
 
 type Amounts = BTreeMap<String, String>;
@@ -76,9 +76,18 @@ struct RawWaiting {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawTerminated {
+    exit_code: i32,
+    reason: String,
+    message: String,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct RawState {
     waiting: Option<RawWaiting>,
+    terminated: Option<RawTerminated>,
 }
 
 #[derive(Default, Deserialize)]
@@ -88,6 +97,7 @@ struct RawContainerStatus {
     restart_count: u32,
     resources: Option<RawAmounts>,
     state: RawState,
+    last_state: RawState,
 }
 
 #[derive(Default, Deserialize)]
@@ -105,6 +115,7 @@ struct RawPodStatus {
     pod_ip: Option<String>,
     conditions: Vec<RawCondition>,
     container_statuses: Vec<RawContainerStatus>,
+    init_container_statuses: Vec<RawContainerStatus>,
 }
 
 #[derive(Default, Deserialize)]
@@ -121,6 +132,8 @@ impl From<RawPod> for PodSeen {
         let container = spec.containers.into_iter().find(|container| container.name == "notebook").unwrap_or_default();
         let running = status.container_statuses.into_iter().find(|container| container.name == "notebook");
         let running = running.unwrap_or_default();
+        let check = status.init_container_statuses.into_iter().find(|container| container.name == "check");
+        let ended_badly = check.and_then(ended_badly);
         Self {
             name: name(&metadata),
             namespace: namespace(&metadata),
@@ -144,15 +157,30 @@ impl From<RawPod> for PodSeen {
             requests: resources(&container.resources.requests).unwrap_or(Resources { cpu_milli: 0, memory_bytes: 0 }),
             granted: running.resources.and_then(|amounts| resources(&amounts.requests)),
             resize: resize(&status.conditions),
-            waiting: running
-                .state
-                .waiting
-                .map(|waiting| ContainerWaits { reason: waiting.reason, message: waiting.message }),
+            refusal: ended_badly.as_ref().and_then(|ended| serde_json::from_str(&ended.message).ok()),
+            waiting: match (ended_badly, running.state.waiting) {
+                (Some(ended), _) => Some(check_waits(ended)),
+                (None, waiting) => {
+                    waiting.map(|waiting| ContainerWaits { reason: waiting.reason, message: waiting.message })
+                }
+            },
             restarts: running.restart_count,
             created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
             metadata: slim(&metadata),
         }
     }
+}
+
+/// How the check of the disk ended, where it did not end well and is not being tried again just now.
+fn ended_badly(check: RawContainerStatus) -> Option<RawTerminated> {
+    let RawContainerStatus { state, last_state, .. } = check;
+    let waits = state.waiting.is_some();
+    state.terminated.or_else(|| last_state.terminated.filter(|_| waits)).filter(|ended| ended.exit_code != 0)
+}
+
+fn check_waits(ended: RawTerminated) -> ContainerWaits {
+    let RawTerminated { exit_code, reason, message } = ended;
+    ContainerWaits { reason, message: format!("the check of the home disk ended with {exit_code}: {message}") }
 }
 
 fn condition<'a>(conditions: &'a [RawCondition], kind: &str) -> Option<&'a RawCondition> {
@@ -186,6 +214,20 @@ fn resize(conditions: &[RawCondition]) -> Resize {
 
 fn resources(amounts: &Amounts) -> Option<Resources> {
     Some(Resources { cpu_milli: millis(amounts.get("cpu")?)?, memory_bytes: bytes(amounts.get("memory")?)? })
+}
+
+impl SettingsSeen {
+    /// From the metadata of a ConfigMap.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            name: name(metadata),
+            namespace: namespace(metadata),
+            uid: metadata.uid.clone().unwrap_or_default(),
+            notebook_uid: label(metadata, labels::UID),
+            told: metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::OFFER)).cloned(),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]

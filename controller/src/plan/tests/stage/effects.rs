@@ -1,7 +1,7 @@
 //! What becomes of what a plan asks for: the cloud, its guests and the cluster, at their simplest.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use rehost_api::guest::{GuestReport, GuestRole, GuestSeen, GuestState, HOME_DEVICE};
+use rehost_api::guest::{GuestRefusal, GuestReport, GuestRole, GuestSeen, GuestState, HOME_DEVICE};
 
 use super::{Fault, Stage};
 use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus};
@@ -10,7 +10,8 @@ use crate::gce::operations::OperationState;
 use crate::plan::action::{Action, KubeChange, PodPlan};
 use crate::seen::Seen;
 use crate::watch::slim::{
-    ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SliceSeen, VolumeSeen,
+    ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SettingsSeen, SliceSeen,
+    VolumeSeen,
 };
 
 impl Stage {
@@ -23,8 +24,17 @@ impl Stage {
         }
         self.pods.retain(|_, pod| !pod.deleting);
         let stuck = self.faults.contains(&Fault::Unschedulable);
+        let refuses = self.faults.iter().find_map(|fault| match fault {
+            Fault::Check(failure) => Some(*failure),
+            _ => None,
+        });
         for pod in self.pods.values_mut() {
-            if stuck {
+            if let (Some(failure), PodRole::Host) = (refuses, pod.role) {
+                let message = "the disk carries content x".to_owned();
+                pod.refusal = Some(GuestRefusal { failure, message, content_id: Some("x".into()) });
+                self.faults.retain(|fault| !matches!(fault, Fault::Check(_)));
+            } else if pod.refusal.is_some() {
+            } else if stuck {
                 let message = "0/3 nodes are available".to_owned();
                 pod.scheduled = Scheduled::No { reason: "Unschedulable".into(), message };
             } else {
@@ -227,6 +237,20 @@ impl Stage {
                     ports: vec![plan.port],
                 });
             }
+            KubeChange::ApplySettings(plan) => {
+                let seen = SettingsSeen {
+                    name: plan.name.clone(),
+                    namespace: "team-a".into(),
+                    uid: format!("settings-{}", plan.name),
+                    notebook_uid: "uid-1".into(),
+                    told: Some(rehost_api::shape::digest_of(&plan.settings.offer)),
+                };
+                self.settings.insert(plan.name.clone(), seen);
+            }
+            KubeChange::DeleteSettings { name, uid } => {
+                let gone = self.settings.remove(name).expect("a ConfigMap that is there");
+                assert_eq!(*uid, gone.uid);
+            }
             KubeChange::CreatePod(plan) => self.create_pod(plan),
             KubeChange::DeletePod { name, .. } => self.pods.get_mut(name).expect("a pod that is there").deleting = true,
             KubeChange::ResizePod { name, cpu_milli, memory_bytes } => {
@@ -285,6 +309,7 @@ impl Stage {
     fn create_pod(&mut self, plan: &PodPlan) {
         if plan.role == PodRole::Host {
             assert!(self.disk.as_ref().is_none_or(|disk| disk.users.is_empty()), "the home is attached twice");
+            assert!(self.settings.contains_key(&plan.name), "the pod finds nothing that it is told");
         }
         let requests = resources(plan.shape.cpu_milli, plan.shape.memory_bytes);
         let seen = PodSeen {
@@ -306,6 +331,7 @@ impl Stage {
             granted: Some(requests),
             resize: Resize::None,
             waiting: None,
+            refusal: None,
             restarts: 0,
             created_at: Some(self.now),
         };
