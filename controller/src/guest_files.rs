@@ -139,7 +139,7 @@ mod tests {
         assert!(all.values().map(String::len).sum::<usize>() < ALL_BYTES_MAX / 2);
     }
 
-    /// Ten thousand notebooks in pods have ten thousand ConfigMaps, and etcd by default 2 GiB.
+    /// Ten thousand notebooks in pods have ten thousand `ConfigMap`s, and etcd by default 2 GiB.
     #[test]
     fn a_pods_files_are_small_and_what_a_vm_gets() {
         let files = GuestFiles::built_in();

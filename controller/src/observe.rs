@@ -47,7 +47,7 @@ pub struct Observed {
     pub kept_disks: Vec<Disk>,
     /// The notebook's pods, placeholders among them.
     pub pods: Seen<Vec<PodSeen>>,
-    /// The ConfigMaps beside its pods, by name. Read only afresh: those of the pods that the memory names, and of those that are
+    /// The `ConfigMap`s beside its pods, by name. Read only afresh: those of the pods that the memory names, and of those that are
     /// there.
     pub settings: BTreeMap<String, Seen<SettingsSeen>>,
     /// Its Service.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use super::Observed;
 use super::heard::Words;
 use super::kept::{Waiting, kept};
+use crate::access::AccessKeys;
 use crate::desired::Subject;
 use crate::gce::inventory::Inventory;
 use crate::gce::model::{Disk, Instance, InstanceStatus};
@@ -27,6 +29,7 @@ use crate::gce::operations::{OperationState, Operations};
 use crate::gce::{Gce, Place};
 use crate::plan::returned_name;
 use crate::seen::Seen;
+use crate::status_ports::{self, StatusPorts};
 use crate::watch::caches::Caches;
 use crate::watch::inventory::Inventories;
 use crate::watch::slim::{ClaimSeen, PodRole, PodSeen, SettingsSeen, VolumeSeen};
@@ -44,6 +47,10 @@ pub struct Sources {
     pub client: Client,
     /// The watch caches.
     pub caches: Arc<Caches>,
+    /// The keys that the tokens of status ports derive from.
+    pub access: AccessKeys,
+    /// The way to the pods' status ports.
+    pub status_ports: Arc<dyn StatusPorts>,
 }
 
 /// Looks at one notebook's things.
@@ -137,7 +144,7 @@ impl Observer {
             self.exposing(exposed.service, subject),
             self.exposing(exposed.slice, subject),
         );
-        let reports = self.reports(previous.transition.as_ref(), &instances).await;
+        let reports = self.reports(previous.transition.as_ref(), subject, &instances, &pods).await;
         let attachments = self.sources.caches.objects_of(&subject.uid).attachments;
         Observed {
             fresh: true,
@@ -224,14 +231,29 @@ impl Observer {
     async fn reports(
         &self,
         transition: Option<&Transition>,
+        subject: &Subject,
         instances: &BTreeMap<String, Seen<Instance>>,
+        pods: &Seen<Vec<PodSeen>>,
     ) -> BTreeMap<String, Seen<GuestReport>> {
-        let there = |host: &&HostRecord| matches!(instances.get(&host.name), Some(Seen::Present(_)));
-        let looks = transition.map(speakers).unwrap_or_default().into_iter().filter(there).map(|host| async move {
-            let place = Place::new(&host.project, &host.zone);
-            (host.name.clone(), self.sources.gce.guest_report(&place, &host.name).await)
+        let of_pod = |name: &str| pods.present()?.iter().find(|pod| pod.name == name)?.address;
+        let looks = transition.map(speakers).unwrap_or_default().into_iter().filter_map(|host| match host.kind {
+            HostKind::Vm => matches!(instances.get(&host.name), Some(Seen::Present(_))).then_some((host, None)),
+            HostKind::Pod => of_pod(&host.name).map(|address| (host, Some(address))),
+        });
+        let looks = looks.map(|(host, address)| async move {
+            let report = match address {
+                Some(address) => self.pod_report(address, subject).await,
+                None => self.sources.gce.guest_report(&Place::new(&host.project, &host.zone), &host.name).await,
+            };
+            (host.name.clone(), report)
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// What the pod at this address says of itself.
+    pub(super) async fn pod_report(&self, address: IpAddr, subject: &Subject) -> Seen<GuestReport> {
+        let tokens = self.sources.access.status_tokens(&subject.uid);
+        status_ports::report(self.sources.status_ports.as_ref(), address, tokens).await
     }
 
     async fn home(&self, previous: &NotebookStatus) -> Seen<Disk> {
@@ -250,7 +272,7 @@ impl Observer {
         }
     }
 
-    /// Whose the ConfigMaps of these names are. What is in them is not read.
+    /// Whose the `ConfigMap`s of these names are. What is in them is not read.
     async fn settings(&self, names: BTreeSet<String>, subject: &Subject) -> BTreeMap<String, Seen<SettingsSeen>> {
         let api: Api<ConfigMap> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
         let looks = names.into_iter().map(|name| async {
@@ -335,7 +357,7 @@ fn recorded(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
         .chain(transition.and_then(|transition| transition.to.as_ref()))
 }
 
-/// The ConfigMaps to look for: beside every pod that the status names or may return to, and beside every one that is there.
+/// The `ConfigMap`s to look for: beside every pod that the status names or may return to, and beside every one that is there.
 fn settings_names(previous: &NotebookStatus, pods: &Seen<Vec<PodSeen>>) -> BTreeSet<String> {
     let transition = previous.transition.as_ref();
     let from = transition.and_then(|transition| Some((transition.from.as_ref()?, transition)));
@@ -379,5 +401,5 @@ fn speakers(transition: &Transition) -> Vec<&HostRecord> {
         | Step::Release
         | Step::Dispose => None,
     };
-    asked.into_iter().filter(|host| host.kind == HostKind::Vm).collect()
+    asked.into_iter().collect()
 }

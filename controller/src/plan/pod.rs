@@ -124,6 +124,9 @@ impl Planner<'_> {
     pub(super) fn pod_serving(&mut self, host: &HostRecord) -> Progress {
         self.look_again_in(POLL_SLOW_S);
         self.waiting_for(format!("the pod with {} starts", host.shape));
+        if let Some(failure) = self.current_report(host, &host.nonce).and_then(|report| self.fault_of(host, &report)) {
+            return Progress::Failed(failure);
+        }
         match self.pod(&host.name) {
             Seen::Unknown(_) => Progress::Busy,
             Seen::Absent => Progress::Failed(Failure {
@@ -204,6 +207,10 @@ impl Planner<'_> {
         }
         if let Seen::Present(settings) = self.pod_settings(&host.name) {
             host.told = settings.told;
+        }
+        let report = self.observed.reports.get(&host.name).and_then(Seen::present);
+        if let Some(report) = report.filter(|report| report.nonce == host.nonce) {
+            host.boot_id = Some(report.boot_id.clone());
         }
         host.serving_since = Some(self.now);
         host

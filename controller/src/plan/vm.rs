@@ -106,10 +106,21 @@ impl Planner<'_> {
         self.look_again_in(if handover { POLL_URGENT_S } else { POLL_S });
         self.waiting_for(format!("{} mounts the home and starts Jupyter", host.shape));
         let Some(report) = self.current_report(host, &host.nonce) else { return Progress::Busy };
+        match (report.state, self.fault_of(host, &report)) {
+            (_, Some(failure)) => Progress::Failed(failure),
+            (GuestState::Serving, None) => Progress::Done,
+            (GuestState::Preparing | GuestState::Standby | GuestState::Released | GuestState::Failed, None) => {
+                Progress::Busy
+            }
+        }
+    }
+
+    /// What is wrong by the guest's own word: it failed, or serves what is not this notebook's.
+    pub(super) fn fault_of(&self, host: &HostRecord, report: &GuestReport) -> Option<Failure> {
         let expected = self.memory.home.as_ref().map(|home| home.content_id.clone());
         match report.state {
-            GuestState::Serving if report.content_id == expected => Progress::Done,
-            GuestState::Serving => Progress::Failed(Failure {
+            GuestState::Serving if report.content_id == expected => None,
+            GuestState::Serving => Some(Failure {
                 reason: Reason::ContentMismatch,
                 message: format!(
                     "{} serves content {}, but this notebook's is {}",
@@ -119,8 +130,8 @@ impl Planner<'_> {
                 ),
                 weight: Weight::Person,
             }),
-            GuestState::Failed => Progress::Failed(guest_failure(host, report.failure, &report.message)),
-            GuestState::Preparing | GuestState::Standby | GuestState::Released => Progress::Busy,
+            GuestState::Failed => Some(guest_failure(host, report.failure, &report.message)),
+            GuestState::Preparing | GuestState::Standby | GuestState::Released => None,
         }
     }
 

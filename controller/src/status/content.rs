@@ -7,17 +7,24 @@ use rehost_api::guest::GuestReport;
 use rehost_api::status::{HostKind, SourceState};
 
 use super::Word;
+use crate::access::AccessHashes;
 use crate::desired::Desired;
 use crate::observe::Observed;
 use crate::plan::Plan;
 
-/// The conditions of what is declared, for a host that is a VM.
-pub(super) fn words(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec<(ConditionType, Word)> {
-    let on_a_vm = plan.memory.host.as_ref().is_some_and(|host| host.kind == HostKind::Vm);
-    if !on_a_vm {
-        return Vec::new();
-    }
-    let report = report(observed, plan);
+/// Why nothing is known of a pod without a key.
+const MUTE: &str = "A pod is asked with a token that derives from the access keys, and the operator has none: an administrator sets accessKeysSecret.";
+
+/// The conditions of what is declared, where there is a host.
+pub(super) fn words(
+    desired: &Desired,
+    observed: &Observed,
+    plan: &Plan,
+    access: &AccessHashes,
+) -> Vec<(ConditionType, Word)> {
+    let Some(host) = &plan.memory.host else { return Vec::new() };
+    let mute = host.kind == HostKind::Pod && access.status.is_none();
+    let report = report(observed, plan).filter(|_| !mute);
     let content = &desired.content;
     let declared = [
         (ConditionType::Source, content.source.is_some(), source_word as fn(&Desired, &GuestReport) -> Word),
@@ -29,19 +36,20 @@ pub(super) fn words(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec<
         .filter(|(_, declared, _)| *declared)
         .map(|(kind, _, word)| match report {
             Some(report) => (kind, word(desired, report)),
+            None if mute => (kind, Word::new(ConditionStatus::Unknown, Reason::HostUnknown, MUTE)),
             None => (kind, unheard(observed, kind)),
         })
         .collect()
 }
 
 /// Why a notebook that serves is not as declared all the same.
-pub(super) fn lacking(desired: &Desired, observed: &Observed, plan: &Plan) -> Option<Word> {
+pub(super) fn lacking(desired: &Desired, observed: &Observed, plan: &Plan, access: &AccessHashes) -> Option<Word> {
     let lacks = |(kind, word): (ConditionType, Word)| {
         let of_content = matches!(kind, ConditionType::Source | ConditionType::Buckets);
         // Somebody's own work in the tree is nothing to be put right.
         (of_content && word.status == ConditionStatus::False && word.reason != Reason::DirtyTree).then_some(word)
     };
-    words(desired, observed, plan).into_iter().find_map(lacks)
+    words(desired, observed, plan, access).into_iter().find_map(lacks)
 }
 
 /// The checkout as it was last heard of.

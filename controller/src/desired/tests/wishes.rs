@@ -126,7 +126,7 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ("{storage: {backups: {schedule: 0 3 * * *}}}", &["spec.storage.backups"]),
         ("{buckets: [{path: data, name: team-a-data}], source: {repository: 'https://github.com/org/x'}}", &[]),
         ("{host: {pod: {}}, buckets: [{path: data, name: team-a-data}]}", &["spec.buckets"]),
-        ("{host: {pod: {}}, source: {repository: 'https://github.com/org/x'}}", &["spec.source"]),
+        ("{host: {pod: {}}, source: {repository: 'https://github.com/org/x'}}", &[]),
         (
             "{source: {repository: 'https://github.com/org/x', credentials: {secret: key}}}",
             &["spec.source.credentials.secret"],
@@ -136,7 +136,8 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ("{idle: {after: 90m}}", &[]),
         ("{idle: {after: 90m, then: Suspend}}", &["spec.idle: Suspend stops the machine"]),
         ("{idle: {then: Stop}}", &["spec.idle: nothing says after how long"]),
-        ("{host: {pod: {}}, idle: {after: 90m}}", &["spec.idle: an idle notebook is not stopped in a pod"]),
+        ("{host: {pod: {}}, idle: {after: 90m, then: Suspend}}", &[]),
+        ("{host: {pod: {}}, fallbacks: [{vm: {}}], idle: {after: 90m, then: Suspend}}", &["spec.idle: Suspend stops"]),
         ("{schedule: {stop: 0 20 * * 1-5}}", &["spec.schedule"]),
         ("{lifetime: {after: 4h}}", &["spec.lifetime"]),
     ] {

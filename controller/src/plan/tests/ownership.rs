@@ -225,9 +225,10 @@ fn a_foreign_config_map_is_left_and_the_old_host_serves_on() {
         notebook_uid: String::new(),
         told: None,
     };
-    stage.settings.insert(foreign.name.clone(), foreign.clone());
+    let told = stage.told_nothing();
+    stage.settings.insert(foreign.name.clone(), (foreign.clone(), told));
     stage.wish_for(pod(2000)).play();
-    assert_eq!(stage.settings.get("taxi-t2-a1"), Some(&foreign), "it is not touched");
+    assert_eq!(stage.settings["taxi-t2-a1"].0, foreign, "it is not touched");
     assert_eq!(stage.status.host.as_ref().unwrap().shape, "n1-standard-4");
     let (status, reason, message) = condition(&stage, "Ready");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "NotOurs"));

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
-use rehost_api::guest::{GuestFailure, GuestReport, GuestSeen};
+use rehost_api::guest::{GuestFailure, GuestHome, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState};
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
 use uuid::Uuid;
 
+use crate::access::AccessHashes;
 use crate::desired::{
     Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedContent, WishedHome, WishedHost,
 };
@@ -109,7 +110,9 @@ pub(super) struct Stage {
     pub seen: GuestSeen,
     pub disk: Option<Disk>,
     pub pods: BTreeMap<String, PodSeen>,
-    pub settings: BTreeMap<String, SettingsSeen>,
+    pub settings: BTreeMap<String, (SettingsSeen, GuestSettings)>,
+    /// What pods say of themselves instead of what is right.
+    pub pods_say: Option<(GuestState, Option<GuestFailure>)>,
     pub service: Seen<ServiceSeen>,
     pub slice: Seen<SliceSeen>,
     pub volume: Seen<VolumeSeen>,
@@ -155,7 +158,7 @@ impl Stage {
                 finalizer: false,
                 power: Power::Running,
                 requests: Requests::default(),
-                access: Vec::new(),
+                access: AccessHashes::default(),
                 deletion: None,
                 wish: Ok(desired),
             },
@@ -167,6 +170,7 @@ impl Stage {
             disk: None,
             pods: BTreeMap::new(),
             settings: BTreeMap::new(),
+            pods_say: None,
             service: Seen::Absent,
             slice: Seen::Absent,
             volume: Seen::Absent,
@@ -258,6 +262,19 @@ impl Stage {
         }
     }
 
+    /// What a ConfigMap of somebody else's says, which nobody reads.
+    pub fn told_nothing(&self) -> GuestSettings {
+        GuestSettings {
+            notebook: String::new(),
+            uid: String::new(),
+            role: GuestRole::Serve,
+            nonce: String::new(),
+            home: GuestHome { device: String::new(), content_id: String::new(), format: false, copied_from: None },
+            port: 0,
+            offer: Box::default(),
+        }
+    }
+
     /// What is looked for beside the pods that the status names.
     fn seen_settings(&self) -> BTreeMap<String, Seen<SettingsSeen>> {
         let transition = self.status.transition.as_ref();
@@ -266,7 +283,7 @@ impl Stage {
         let to = transition.and_then(|transition| transition.to.as_ref());
         let named = self.status.host.iter().chain(from).chain(to).map(|host| host.name.clone()).chain(back);
         let looked = named.map(|name| (name, Seen::Absent));
-        let there = self.settings.iter().map(|(name, seen)| (name.clone(), Seen::Present(seen.clone())));
+        let there = self.settings.iter().map(|(name, (seen, _))| (name.clone(), Seen::Present(seen.clone())));
         looked.chain(there).collect()
     }
 

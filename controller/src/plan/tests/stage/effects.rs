@@ -45,7 +45,29 @@ impl Stage {
                 pod.address = Some("10.8.0.7".parse().unwrap());
             }
         }
+        self.pods_report();
         before != (self.reports.clone(), self.pods.clone())
+    }
+
+    /// A pod that was told of a status port says there how it is.
+    fn pods_report(&mut self) {
+        for pod in self.pods.values().filter(|pod| pod.ready && pod.role == PodRole::Host) {
+            let Some((_, settings)) = self.settings.get(&pod.name).filter(|(_, told)| told.offer.status.is_some())
+            else {
+                continue;
+            };
+            let (state, failure) = self.pods_say.unwrap_or((GuestState::Serving, None));
+            let wrong = self.pods_say.map(|_| "another".to_owned());
+            self.reports.entry(pod.name.clone()).or_insert_with(|| GuestReport {
+                boot_id: format!("container-{}", pod.name),
+                nonce: settings.nonce.clone(),
+                state,
+                content_id: Some(wrong.unwrap_or_else(|| settings.home.content_id.clone())),
+                failure,
+                message: String::new(),
+                seen: GuestSeen::default(),
+            });
+        }
     }
 
     fn guest(&mut self, instance: &Instance) {
@@ -245,10 +267,10 @@ impl Stage {
                     notebook_uid: "uid-1".into(),
                     told: Some(rehost_api::shape::digest_of(&plan.settings.offer)),
                 };
-                self.settings.insert(plan.name.clone(), seen);
+                self.settings.insert(plan.name.clone(), (seen, plan.settings.clone()));
             }
             KubeChange::DeleteSettings { name, uid } => {
-                let gone = self.settings.remove(name).expect("a ConfigMap that is there");
+                let (gone, _) = self.settings.remove(name).expect("a ConfigMap that is there");
                 assert_eq!(*uid, gone.uid);
             }
             KubeChange::CreatePod(plan) => self.create_pod(plan),
