@@ -50,6 +50,8 @@ pub struct Observed {
     /// The `ConfigMap`s beside its pods, by name. Read only afresh: those of the pods that the memory names, and of those that are
     /// there.
     pub settings: BTreeMap<String, Seen<SettingsSeen>>,
+    /// The cluster's driver for buckets. Asked for only when a pod with buckets is about to be made.
+    pub bucket_driver: Seen<()>,
     /// Its Service.
     pub service: Seen<ServiceSeen>,
     /// Its EndpointSlice.

@@ -77,11 +77,7 @@ fn conditions(
         (ConditionType::Home, home_word(plan)),
     ];
     if let Ok(desired) = &resolution.wish {
-        for (kind, field) in [
-            (ConditionType::Source, "spec.source"),
-            (ConditionType::Buckets, "spec.buckets"),
-            (ConditionType::Activity, "spec.idle"),
-        ] {
+        for (kind, field) in [(ConditionType::Source, "spec.source"), (ConditionType::Activity, "spec.idle")] {
             if let Some(line) = desired.not_acted_on_yet.iter().find(|line| line.starts_with(field)) {
                 words.push((kind, Word::new(ConditionStatus::Unknown, Reason::NotActedOnYet, line.clone())));
             }

@@ -88,6 +88,7 @@ fn wish(
         host::shapes(&class, &placement.zone, facts, &hosts)?
     };
     allowed::content_allowed(notebook, &class, power(notebook))?;
+    let shapes = content::in_pods(notebook, shapes)?;
     let home = home::wished(notebook, &class, placement, &shapes, before.is_some())?;
     let times = Times::of(notebook, &class)?;
     Ok(Desired {

@@ -1,6 +1,6 @@
 //! Valid fields that this version does not act on yet: each is listed in status, so that nothing is silently ignored.
 //!
-//! A line begins with the field, in full; status looks for `spec.source`, `spec.buckets` and `spec.idle`.
+//! A line begins with the field, in full; status looks for `spec.source` and `spec.idle`.
 
 use rehost_api::Notebook;
 use rehost_api::notebook::{DeletionPolicy, IdleAction, ResizeWhen, VmHost};
@@ -16,19 +16,15 @@ pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]
     let mut lines: Vec<String> = hosts.iter().flat_map(host_lines).collect();
     lines.extend(storage_lines(notebook, class));
     let spec = &notebook.spec;
-    let in_pods = hosts.iter().any(|host| matches!(host.asked, Asked::Pod(_)));
-    if in_pods && !spec.buckets.is_empty() {
-        lines.push("spec.buckets: buckets are not mounted in a pod yet".to_owned());
-    }
+    let only_pods = hosts.iter().all(|host| matches!(host.asked, Asked::Pod(_)));
     let secret = spec.source.as_ref().and_then(|source| source.credentials.as_ref()?.secret.as_ref());
-    if secret.is_some() && !in_pods {
+    if secret.is_some() && !only_pods {
         let words = "a VM cannot read a Secret of the cluster: use secretManager";
         lines.push(format!("spec.source.credentials.secret: {words}"));
     }
     lines.extend(when_line(notebook, class));
     let given = class.spec.defaults.as_ref();
     if let Some(whose) = whose(spec.idle.is_some(), given.is_some_and(|given| given.idle.is_some()), class) {
-        let only_pods = hosts.iter().all(|host| matches!(host.asked, Asked::Pod(_)));
         lines.extend(idle_line(notebook, class, only_pods, &whose));
     }
     if spec.schedule.is_some() {

@@ -9,11 +9,13 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use rehost_api::Notebook;
 use rehost_api::guest::GuestReport;
 use rehost_api::labels;
+use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -32,7 +34,7 @@ use crate::seen::Seen;
 use crate::status_ports::{self, StatusPorts};
 use crate::watch::caches::Caches;
 use crate::watch::inventory::Inventories;
-use crate::watch::slim::{ClaimSeen, PodRole, PodSeen, SettingsSeen, VolumeSeen};
+use crate::watch::slim::{BUCKET_DRIVER, ClaimSeen, PodRole, PodSeen, SettingsSeen, VolumeSeen};
 
 /// Where is looked.
 #[derive(Clone)]
@@ -90,6 +92,7 @@ impl Observer {
             kept_disks: Vec::new(),
             pods: owned.pods,
             settings: BTreeMap::new(),
+            bucket_driver: Seen::Unknown("not asked".to_owned()),
             service: owned.service,
             slice: owned.slice,
             volume: owned.volume,
@@ -134,12 +137,13 @@ impl Observer {
         let places = places(&previous, subject, project, inventory.as_deref());
         let exposed = self.sources.caches.objects_of(&subject.uid);
         let names = settings_names(&previous, &exposed.pods);
-        let (heard, instances, home, pods, settings, (claim, volume), service, slice) = futures::join!(
+        let (heard, instances, home, pods, settings, bucket_driver, (claim, volume), service, slice) = futures::join!(
             self.hear(&previous, subject, now),
             self.instances(&places),
             self.home(&previous),
             self.pods(subject),
             self.settings(names, subject),
+            self.bucket_driver(previous.transition.as_ref()),
             self.claim_and_volume(&previous, subject),
             self.exposing(exposed.service, subject),
             self.exposing(exposed.slice, subject),
@@ -159,6 +163,7 @@ impl Observer {
             kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
             pods,
             settings,
+            bucket_driver,
             service,
             slice,
             volume,
@@ -211,6 +216,7 @@ impl Observer {
             kept_disks: Vec::new(),
             pods: owned.pods,
             settings: BTreeMap::new(),
+            bucket_driver: Seen::Unknown("not asked".to_owned()),
             service: unless_absent(owned.service, unread),
             slice: unless_absent(owned.slice, unread),
             volume: owned.volume,
@@ -280,6 +286,15 @@ impl Observer {
             (name, found.map(|found| SettingsSeen::of(&found.metadata)))
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// Whether pods can mount buckets here, where one is about to.
+    async fn bucket_driver(&self, transition: Option<&Transition>) -> Seen<()> {
+        if !transition.and_then(about_to_be_made).is_some_and(mounts_buckets) {
+            return Seen::Unknown("no pod with buckets is about to be made".to_owned());
+        }
+        let api: Api<CSIDriver> = Api::all(self.sources.client.clone());
+        seen(api.get_metadata_opt(BUCKET_DRIVER).await).map(|_| ())
     }
 
     /// The Service or the slice as the cache has it. The cache holds the notebook's own alone: where it has none, somebody else's
@@ -382,6 +397,33 @@ fn places(
         }
     }
     places
+}
+
+/// The host that the present step may make.
+fn about_to_be_made(transition: &Transition) -> Option<&HostRecord> {
+    match transition.step {
+        Step::Boot | Step::Obtain | Step::Move => transition.to.as_ref(),
+        // The place of a pod that lets go is kept, for the case that it must come back.
+        Step::LetGo | Step::Return => transition.from.as_ref(),
+        Step::Home
+        | Step::Prove
+        | Step::TakeBack
+        | Step::ProveBack
+        | Step::Abandon
+        | Step::Halt
+        | Step::Set
+        | Step::Resize
+        | Step::Grow
+        | Step::Release
+        | Step::Dispose => None,
+    }
+}
+
+fn mounts_buckets(host: &HostRecord) -> bool {
+    match &host.last_shape {
+        HostShape::Vm(_) => false,
+        HostShape::Pod(pod) => !pod.buckets.is_empty(),
+    }
 }
 
 /// Whose guests have something to say in the present step.

@@ -154,6 +154,8 @@ pub struct PodPlan {
     pub role: PodRole,
     /// Its shape.
     pub shape: PodShape,
+    /// Whether the shape's buckets can be its volumes: the cluster has the driver.
+    pub mounts_buckets: bool,
     /// The claim that it mounts, for a host.
     pub claim: Option<String>,
     /// The node that it must run on.

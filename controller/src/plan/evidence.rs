@@ -109,7 +109,7 @@ fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Option<Time
     let Some(report) = answer else {
         return Some(heard.at + SignedDuration::from_secs(BLIND_S));
     };
-    let settled = (!is_settled(desired, report)).then(|| {
+    let settled = (!is_settled(desired, host, report)).then(|| {
         let served_s = heard.at.duration_since(host.serving_since.unwrap_or(heard.at)).as_secs();
         heard.at + SignedDuration::from_secs((served_s / 2).clamp(UNSETTLED_S[0], UNSETTLED_S[1]))
     });
@@ -140,10 +140,14 @@ fn idle_since(report: &GuestReport, host: &HostRecord) -> Option<Timestamp> {
 }
 
 /// Whether buckets and repository are as wished, or will not come to be so by waiting.
-fn is_settled(desired: &Desired, report: &GuestReport) -> bool {
+fn is_settled(desired: &Desired, host: &HostRecord, report: &GuestReport) -> bool {
     let content = &desired.content;
     let mounted = |path: &String| report.seen.buckets.iter().any(|bucket| bucket.path == *path && bucket.mounted);
-    let buckets = content.buckets.iter().all(|bucket| mounted(&bucket.path));
+    // A pod's are its volumes: what is not there when it starts does not come.
+    let buckets = match host.kind {
+        HostKind::Vm => content.buckets.iter().all(|bucket| mounted(&bucket.path)),
+        HostKind::Pod => true,
+    };
     let source = content.source.is_none()
         || report.seen.source.as_ref().is_some_and(|source| source.revision.is_some() && source.failure.is_none());
     buckets && source

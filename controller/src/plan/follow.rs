@@ -4,8 +4,8 @@
 //! What a host was told is read only afresh, so the memory keeps a digest of it.
 
 use jiff::SignedDuration;
-use rehost_api::guest::{GuestOffer, GuestRole, GuestSettings, GuestStatusPort, STATUS_PORT};
-use rehost_api::shape::digest_of;
+use rehost_api::guest::{GuestOffer, GuestRole, GuestSettings, GuestStatusPort, POD_CREDENTIALS, STATUS_PORT};
+use rehost_api::shape::{HostShape, digest_of};
 use rehost_api::status::{HostKind, HostRecord, Step, TransitionKind};
 
 use super::{Planner, Progress};
@@ -19,7 +19,7 @@ const PAUSE_S: i64 = 60;
 impl Planner<'_> {
     /// What a host is to offer. While the wish is refused, what it already offers; a pod's is not read, so that it offers the home.
     pub(super) fn offer(&self, host: &HostRecord) -> GuestOffer {
-        let content = match (self.wish(), host.kind) {
+        let mut content = match (self.wish(), host.kind) {
             (Some(desired), _) => desired.content.clone(),
             (None, HostKind::Pod) => WishedContent::default(),
             (None, HostKind::Vm) => {
@@ -27,6 +27,13 @@ impl Planner<'_> {
                 return settings.map(|settings| *settings.offer).unwrap_or_default();
             }
         };
+        if let HostShape::Pod(pod) = &host.last_shape {
+            // What it mounts it has had from its beginning, whatever is wished for by now.
+            content.buckets.clone_from(&pod.buckets);
+            if let Some(source) = content.source.as_mut().filter(|_| !pod.source_secret.is_empty()) {
+                source.secret = Some(POD_CREDENTIALS.to_owned());
+            }
+        }
         GuestOffer {
             token_hashes: self.resolution.access.people.clone(),
             accelerators: host.gpu.as_ref().and_then(|gpu| u32::try_from(gpu.count).ok()),

@@ -7,7 +7,7 @@ use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord};
 
 use super::action::{KubeChange, PodPlan, Reach};
-use super::bounds::{POLL_SLOW_S, SCHEDULE_S};
+use super::bounds::{POLL_S, POLL_SLOW_S, SCHEDULE_S};
 use super::handover::returned_name;
 use super::vm::guest_failure;
 use super::{Action, Failure, Planner, Progress, Weight};
@@ -37,10 +37,7 @@ impl Planner<'_> {
         self.look_again_in(POLL_SLOW_S);
         match self.pod(&name) {
             Seen::Unknown(_) => Progress::Busy,
-            Seen::Absent => {
-                self.create_pod(host, PodRole::Placeholder, name, node);
-                Progress::Busy
-            }
+            Seen::Absent => self.create_pod(host, PodRole::Placeholder, name, node),
             Seen::Present(pod) => match pod.phase {
                 PodPhase::Running if pod.ready && !pod.deleting => Progress::Done,
                 PodPhase::Failed | PodPhase::Succeeded => Progress::Failed(Failure {
@@ -93,17 +90,26 @@ impl Planner<'_> {
             Seen::Present(_) => Progress::Done,
             Seen::Absent => match self.volume_and_claim().and(self.settings_made(host)) {
                 Progress::Done => {
-                    self.create_pod(host, PodRole::Host, host.name.clone(), node);
                     self.look_again_in(POLL_SLOW_S);
-                    Progress::Busy
+                    self.create_pod(host, PodRole::Host, host.name.clone(), node)
                 }
                 unfinished => unfinished,
             },
         }
     }
 
-    fn create_pod(&mut self, host: &HostRecord, role: PodRole, name: String, node: Option<String>) {
-        let HostShape::Pod(shape) = &host.last_shape else { return };
+    fn create_pod(&mut self, host: &HostRecord, role: PodRole, name: String, node: Option<String>) -> Progress {
+        let HostShape::Pod(shape) = &host.last_shape else { return Progress::Busy };
+        let mounts_buckets = match &self.observed.bucket_driver {
+            // Without its buckets it is better than not at all; status says what the cluster lacks.
+            _ if shape.buckets.is_empty() => false,
+            Seen::Present(()) => true,
+            Seen::Absent => false,
+            Seen::Unknown(_) => {
+                self.look_again_in(POLL_S);
+                return Progress::Busy;
+            }
+        };
         let home = self.memory.home.as_ref();
         let families = self.wish().map(|desired| desired.home.families.clone()).unwrap_or_default();
         let reach = home.filter(|home| !home.claim).map(|home| Reach { zone: home.zone.clone(), families });
@@ -112,12 +118,14 @@ impl Planner<'_> {
             name,
             role,
             shape: shape.clone(),
+            mounts_buckets,
             claim: (role == PodRole::Host).then(|| self.home_name()),
             node,
             reach,
             labels: BTreeMap::from([(rehost_api::labels::TRANSITION.to_owned(), transition)]),
         };
         self.actions.push(Action::Kube(KubeChange::CreatePod(Box::new(plan))));
+        Progress::Busy
     }
 
     /// The pod is ready: its readiness probe asks Jupyter itself.

@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub use quantity::{bytes, millis};
 
+/// The CSI driver by which a pod mounts buckets: Cloud Storage FUSE, as GKE brings it.
+pub const BUCKET_DRIVER: &str = "gcsfuse.csi.storage.gke.io";
+
 /// What a pod of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum PodRole {
@@ -139,6 +142,8 @@ pub struct PodSeen {
     pub granted: Option<Resources>,
     /// How far a live resize has come.
     pub resize: Resize,
+    /// Whether it has volumes of [`BUCKET_DRIVER`].
+    pub mounts_buckets: bool,
     /// Why its container waits, or why the check of the disk before it did not end well.
     pub waiting: Option<ContainerWaits>,
     /// What the check of the disk refused, in this container's present or last try.

@@ -78,3 +78,46 @@ fn an_idle_pod_is_stopped_by_its_own_evidence_and_leaves_nothing() {
         Ok(())
     });
 }
+
+fn with_bucket(path: &str) -> Act {
+    applied(&json!({"buckets": [{"path": path, "name": "team-a-data", "prefix": "taxi/"}]}))
+}
+
+/// The folders below the home at which the pods that are hosts mount buckets, by the pod's name.
+fn mounted(run: &Run) -> Vec<(String, String)> {
+    let pods = run.shared().server.all("Pod");
+    let mounts = |pod: &Value| pod["spec"]["containers"][0]["volumeMounts"].as_array().cloned().unwrap_or_default();
+    let place =
+        |mount: &Value| mount["mountPath"].as_str().and_then(|it| it.strip_prefix("/home/jupyter/")).map(str::to_owned);
+    let of = |pod: &Value| {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        mounts(pod).iter().filter_map(place).map(|place| (name.clone(), place)).collect::<Vec<_>>()
+    };
+    pods.iter().flat_map(of).collect()
+}
+
+#[test]
+fn buckets_are_volumes_once_the_cluster_has_the_driver_and_others_are_another_pod() {
+    told(async |run| {
+        run.act(NAME, &with_bucket("data")).unwrap();
+        run.until(NAME, "lacking", 600.0, &says("Buckets", "False", "enables the Cloud Storage FUSE"), None).await?;
+        assert_eq!(mounted(run), [], "without the driver no pod with such a volume would start");
+
+        let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver",
+            "metadata": {"name": "gcsfuse.csi.storage.gke.io"}, "spec": {}});
+        run.hand("administrator").create(&driver).unwrap();
+        run.act(NAME, &Act::Annotate("rehost.dev/restart", "1".to_owned())).unwrap();
+        run.until(NAME, "mounted", 600.0, &says("Buckets", "True", "~/data"), None).await?;
+        run.until(NAME, "settled", 60.0, &says("Ready", "True", ""), None).await?;
+        let [(first, place)] = &mounted(run)[..] else { panic!("{:?}", mounted(run)) };
+        assert_eq!(place, "data");
+
+        run.act(NAME, &with_bucket("taxi")).unwrap();
+        run.until(NAME, "moved", 600.0, &says("Buckets", "True", "~/taxi"), None).await?;
+        run.until(NAME, "settled", 60.0, &says("Ready", "True", ""), None).await?;
+        let [(second, place)] = &mounted(run)[..] else { panic!("{:?}", mounted(run)) };
+        assert_eq!((place.as_str(), first == second), ("taxi", false));
+        assert_eq!(settings(run).offer.buckets[0].path, "taxi");
+        Ok(())
+    });
+}

@@ -3,11 +3,13 @@
 use rehost_api::guest::{
     GuestActivity, GuestBucket, GuestBucketSeen, GuestFailure, GuestSource, GuestSourceSeen, GuestState,
 };
+use rehost_api::shape::{HostShape, PodShape};
 use rehost_api::status::{Phase, StopReason};
 
 use super::stage::{Stage, pod, vm};
 use crate::desired::{Power, WishedIdle};
 use crate::plan::plan;
+use crate::seen::Seen;
 
 const AFTER_S: i64 = 5400;
 
@@ -258,6 +260,69 @@ fn a_repository_and_keys_are_told_to_the_running_pod() {
     });
     stage.wish_for(vm("n1-standard-4")).play();
     assert_eq!(stage.status.host.as_ref().unwrap().shape, "n1-standard-4");
+}
+
+fn pod_with_bucket(path: &str) -> HostShape {
+    let HostShape::Pod(shape) = pod(2000) else { unreachable!("it is a pod") };
+    let bucket = GuestBucket { path: path.into(), name: "team-a-data".into(), prefix: None, read_only: false };
+    HostShape::Pod(PodShape { buckets: vec![bucket], ..shape })
+}
+
+#[test]
+fn other_buckets_are_another_pod() {
+    let mut stage = Stage::running(pod_with_bucket("data"));
+    stage.say("at another path").wish_for(pod_with_bucket("taxi")).play();
+    insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(stage.script);
+    });
+    let host = stage.status.host.clone().unwrap();
+    assert_eq!(stage.settings[&host.name].1.offer.buckets[0].path, "taxi");
+}
+
+#[test]
+fn a_cluster_without_the_driver_runs_the_pod_without_its_buckets_and_says_what_to_install() {
+    let mut stage = Stage::new(pod_with_bucket("data"));
+    stage.bucket_driver = Seen::Absent;
+    stage.play();
+    let of = |stage: &Stage, kind: &str| {
+        let found = stage.status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+        (found.status.clone(), found.reason.clone(), found.message.clone())
+    };
+    assert_eq!(of(&stage, "Serving").0, "True");
+    let (status, reason, message) = of(&stage, "Buckets");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DriverMissing"));
+    assert!(message.contains("enables the Cloud Storage FUSE CSI driver"), "{message}");
+    stage.bucket_driver = Seen::Present(());
+    stage.resolution.requests.restart = Some("1".into());
+    stage.play();
+    assert!(stage.pods.values().all(|pod| pod.mounts_buckets), "{}", stage.script);
+    assert_ne!(of(&stage, "Buckets").1, "DriverMissing");
+}
+
+#[test]
+fn while_it_is_not_known_whether_there_is_a_driver_no_pod_is_made() {
+    let mut stage = Stage::new(pod_with_bucket("data"));
+    stage.bucket_driver = Seen::Unknown("the API server does not answer".into());
+    for _ in 0..20 {
+        stage.plan_once();
+    }
+    assert!(stage.pods.is_empty(), "{}", stage.script);
+}
+
+#[test]
+fn the_credentials_of_a_pod_are_where_it_mounts_them() {
+    let HostShape::Pod(shape) = pod(2000) else { unreachable!("it is a pod") };
+    let mut stage = Stage::new(HostShape::Pod(PodShape { source_secret: "deploy-key".into(), ..shape }));
+    let source = GuestSource {
+        repository: "https://github.com/org/course".into(),
+        path: "course".into(),
+        reference: None,
+        secret: None,
+    };
+    stage.wish(|it| it.content.source = Some(source)).play();
+    let host = stage.status.host.clone().unwrap().name;
+    let told = stage.settings[&host].1.offer.source.clone().unwrap();
+    assert_eq!(told.secret.as_deref(), Some("/etc/rehost-source"));
 }
 
 #[test]

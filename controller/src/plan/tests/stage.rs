@@ -21,7 +21,7 @@ use crate::gce::errors::Cause;
 use crate::gce::model::{Disk, Instance};
 use crate::gce::operations::OperationState;
 use crate::observe::{Heard, Observed};
-use crate::plan::{Situation, plan, returned_name};
+use crate::plan::{Plan, Situation, plan, returned_name};
 use crate::seen::Seen;
 use crate::status;
 use crate::watch::slim::{ClaimSeen, PodSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
@@ -111,6 +111,7 @@ pub(super) struct Stage {
     pub disk: Option<Disk>,
     pub pods: BTreeMap<String, PodSeen>,
     pub settings: BTreeMap<String, (SettingsSeen, GuestSettings)>,
+    pub bucket_driver: Seen<()>,
     /// What pods say of themselves instead of what is right.
     pub pods_say: Option<(GuestState, Option<GuestFailure>)>,
     pub service: Seen<ServiceSeen>,
@@ -170,6 +171,7 @@ impl Stage {
             disk: None,
             pods: BTreeMap::new(),
             settings: BTreeMap::new(),
+            bucket_driver: Seen::Present(()),
             pods_say: None,
             service: Seen::Absent,
             slice: Seen::Absent,
@@ -254,6 +256,7 @@ impl Stage {
             kept_disks: Vec::new(),
             pods: Seen::Present(there(&self.pods)),
             settings: self.seen_settings(),
+            bucket_driver: self.bucket_driver.clone(),
             service: self.service.clone(),
             slice: self.slice.clone(),
             volume: self.volume.clone(),
@@ -295,18 +298,24 @@ impl Stage {
         Some(Heard { host: host.name.clone(), at: self.now, report: Seen::Present(report) })
     }
 
+    /// Plans once and lets it come true. Returns the plan, and whether it wanted nothing.
+    pub fn plan_once(&mut self) -> (Plan, bool) {
+        let observed = self.observed();
+        let planned = plan(&self.resolution, &observed, self.now);
+        let new_status = status::status(&self.resolution, &observed, &planned, self.now);
+        self.tell(&planned.situation, &planned.memory, &planned.actions);
+        let quiet = planned.is_quiet(&observed);
+        self.status = new_status;
+        for action in &planned.actions {
+            self.come_true(action);
+        }
+        (planned, quiet)
+    }
+
     /// Plans and lets come true until nothing is wanted; then plans once more, which must want nothing.
     pub fn play(&mut self) -> &mut Self {
         for _ in 0..PLANS_MAX {
-            let observed = self.observed();
-            let planned = plan(&self.resolution, &observed, self.now);
-            let new_status = status::status(&self.resolution, &observed, &planned, self.now);
-            self.tell(&planned.situation, &planned.memory, &planned.actions);
-            let quiet = planned.is_quiet(&observed);
-            self.status = new_status;
-            for action in &planned.actions {
-                self.come_true(action);
-            }
+            let (planned, quiet) = self.plan_once();
             if quiet && !self.settle() {
                 match planned.wake_at {
                     // A wait within a change: time passes.

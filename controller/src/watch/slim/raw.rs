@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::quantity::{bytes, millis};
 use super::{
-    AttachmentSeen, ClaimSeen, ContainerWaits, NamespaceSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled,
-    ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen,
+    AttachmentSeen, BUCKET_DRIVER, ClaimSeen, ContainerWaits, NamespaceSeen, PodPhase, PodRole, PodSeen, Resize,
+    Resources, Scheduled, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen,
 };
 
 type Amounts = BTreeMap<String, String>;
@@ -101,10 +101,23 @@ struct RawContainerStatus {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawInlineCsi {
+    driver: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawPodVolume {
+    csi: Option<RawInlineCsi>,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RawPodSpec {
     node_name: Option<String>,
     containers: Vec<RawContainer>,
+    volumes: Vec<RawPodVolume>,
 }
 
 #[derive(Default, Deserialize)]
@@ -129,6 +142,8 @@ pub(super) struct RawPod {
 impl From<RawPod> for PodSeen {
     fn from(raw: RawPod) -> Self {
         let RawPod { metadata, spec, status } = raw;
+        let inline = spec.volumes.iter().filter_map(|volume| volume.csi.as_ref());
+        let mounts_buckets = inline.into_iter().any(|csi| csi.driver == BUCKET_DRIVER);
         let container = spec.containers.into_iter().find(|container| container.name == "notebook").unwrap_or_default();
         let running = status.container_statuses.into_iter().find(|container| container.name == "notebook");
         let running = running.unwrap_or_default();
@@ -157,6 +172,7 @@ impl From<RawPod> for PodSeen {
             requests: resources(&container.resources.requests).unwrap_or(Resources { cpu_milli: 0, memory_bytes: 0 }),
             granted: running.resources.and_then(|amounts| resources(&amounts.requests)),
             resize: resize(&status.conditions),
+            mounts_buckets,
             refusal: ended_badly.as_ref().and_then(|ended| serde_json::from_str(&ended.message).ok()),
             waiting: match (ended_badly, running.state.waiting) {
                 (Some(ended), _) => Some(check_waits(ended)),

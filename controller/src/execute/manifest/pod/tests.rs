@@ -24,6 +24,7 @@ fn made(role: PodRole, shape: PodShape) -> Pod {
     let plan = PodPlan {
         name: "taxi-t1-a1".into(),
         role,
+        mounts_buckets: !shape.buckets.is_empty(),
         shape,
         claim: (role == PodRole::Host).then(|| "the-home".into()),
         node: None,
@@ -72,6 +73,51 @@ fn each_container_is_restricted_and_guaranteed_its_amounts() {
         (security.run_as_non_root, security.run_as_user, security.fs_group),
         (Some(true), Some(1000), Some(1000))
     );
+}
+
+fn with_buckets() -> PodShape {
+    let bucket = |path: &str, prefix: Option<&str>, read_only| GuestBucket {
+        path: path.into(),
+        name: "team-a-data".into(),
+        prefix: prefix.map(str::to_owned),
+        read_only,
+    };
+    let buckets = vec![bucket("data", Some("taxi/"), true), bucket("results/2026", None, false)];
+    PodShape { buckets, source_secret: "deploy-key".into(), ..shape() }
+}
+
+#[test]
+fn buckets_are_volumes_and_the_credentials_a_secret_that_may_be_missing() {
+    let pod = made(PodRole::Host, with_buckets());
+    let spec = pod.spec.unwrap();
+    let volumes = spec.volumes.unwrap();
+    let csi: Vec<_> = volumes.iter().filter_map(|volume| volume.csi.clone()).collect();
+    assert_eq!(csi.len(), 2);
+    assert_eq!((csi[0].driver.as_str(), csi[0].read_only, csi[1].read_only), (BUCKET_DRIVER, Some(true), Some(false)));
+    let attributes = csi[0].volume_attributes.as_ref().unwrap();
+    assert_eq!(attributes["bucketName"], "team-a-data");
+    assert_eq!(attributes["mountOptions"], "implicit-dirs,uid=1000,gid=1000,file-mode=664,dir-mode=775,only-dir=taxi");
+    let secret = volumes.iter().find_map(|volume| volume.secret.clone()).unwrap();
+    assert_eq!((secret.secret_name.as_deref(), secret.optional), (Some("deploy-key"), Some(true)));
+    let places: Vec<_> =
+        spec.containers[0].volume_mounts.as_ref().unwrap().iter().map(|mount| mount.mount_path.clone()).collect();
+    for place in ["/home/jupyter/data", "/home/jupyter/results/2026", POD_CREDENTIALS] {
+        assert!(places.iter().any(|mounted| mounted == place), "{place}: {places:?}");
+    }
+    assert!(
+        spec.init_containers.unwrap()[0].volume_mounts.as_ref().unwrap().iter().all(|mount| mount.name != "source")
+    );
+    assert_eq!(pod.metadata.annotations.unwrap()["gke-gcsfuse/volumes"], "true");
+}
+
+/// What the cluster adds to the real pod asks for what the annotations say.
+#[test]
+fn the_place_of_what_mounts_the_buckets_is_kept_too() {
+    let (host, place) = (made(PodRole::Host, with_buckets()), made(PodRole::Placeholder, with_buckets()));
+    let added = host.metadata.annotations.as_ref().unwrap();
+    let cpu = crate::watch::slim::millis(&added["gke-gcsfuse/cpu-request"]).unwrap();
+    assert_eq!(effective(&place, "cpu"), effective(&host, "cpu").map(|own| own + cpu));
+    assert!(!place.metadata.annotations.unwrap().contains_key("gke-gcsfuse/volumes"), "it mounts nothing");
 }
 
 /// The folders are those that the guest itself uses.

@@ -353,6 +353,7 @@ impl Stage {
             granted: Some(requests),
             resize: Resize::None,
             waiting: None,
+            mounts_buckets: plan.mounts_buckets,
             refusal: None,
             restarts: 0,
             created_at: Some(self.now),
