@@ -1,5 +1,6 @@
 //! What is there: caches at rest, fresh reads before anything is done.
 
+mod around_pods;
 mod heard;
 mod kept;
 mod look;

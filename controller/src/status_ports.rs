@@ -18,7 +18,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// A pod that has not answered by then is not heard in this look.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A pod that is gone may not even refuse a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An answer over HTTP.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Looking: from caches, or afresh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,19 +8,17 @@ use std::sync::Arc;
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::api::ListParams;
 use kube::{Api, Client, Resource};
 use rehost_api::Notebook;
 use rehost_api::guest::GuestReport;
 use rehost_api::labels;
-use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Step, Transition};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::Observed;
+use super::around_pods::settings_names;
 use super::heard::Words;
 use super::kept::{Waiting, kept};
 use crate::access::AccessKeys;
@@ -29,12 +27,11 @@ use crate::gce::inventory::Inventory;
 use crate::gce::model::{Disk, Instance, InstanceStatus};
 use crate::gce::operations::{OperationState, Operations};
 use crate::gce::{Gce, Place};
-use crate::plan::returned_name;
 use crate::seen::Seen;
 use crate::status_ports::{self, StatusPorts};
 use crate::watch::caches::Caches;
 use crate::watch::inventory::Inventories;
-use crate::watch::slim::{BUCKET_DRIVER, ClaimSeen, PodRole, PodSeen, SettingsSeen, VolumeSeen};
+use crate::watch::slim::{ClaimSeen, PodSeen, VolumeSeen};
 
 /// Where is looked.
 #[derive(Clone)]
@@ -278,25 +275,6 @@ impl Observer {
         }
     }
 
-    /// Whose the `ConfigMap`s of these names are. What is in them is not read.
-    async fn settings(&self, names: BTreeSet<String>, subject: &Subject) -> BTreeMap<String, Seen<SettingsSeen>> {
-        let api: Api<ConfigMap> = Api::namespaced(self.sources.client.clone(), &subject.namespace);
-        let looks = names.into_iter().map(|name| async {
-            let found = seen(api.get_metadata_opt(&name).await);
-            (name, found.map(|found| SettingsSeen::of(&found.metadata)))
-        });
-        join_all(looks).await.into_iter().collect()
-    }
-
-    /// Whether pods can mount buckets here, where one is about to.
-    async fn bucket_driver(&self, transition: Option<&Transition>) -> Seen<()> {
-        if !transition.and_then(about_to_be_made).is_some_and(mounts_buckets) {
-            return Seen::Unknown("no pod with buckets is about to be made".to_owned());
-        }
-        let api: Api<CSIDriver> = Api::all(self.sources.client.clone());
-        seen(api.get_metadata_opt(BUCKET_DRIVER).await).map(|_| ())
-    }
-
     /// The Service or the slice as the cache has it. The cache holds the notebook's own alone: where it has none, somebody else's
     /// may stand there.
     async fn exposing<K>(&self, cached: Seen<K>, subject: &Subject) -> Seen<K>
@@ -348,7 +326,7 @@ fn unless_absent<T>(cached: Seen<T>, why: impl FnOnce() -> String) -> Seen<T> {
     if cached.is_absent() { Seen::Unknown(why()) } else { cached }
 }
 
-fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
+pub(super) fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
     match answer {
         Ok(Some(thing)) => Seen::Present(thing),
         Ok(None) => Seen::Absent,
@@ -362,7 +340,7 @@ fn hosts(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
 }
 
 /// The hosts that a status names.
-fn recorded(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
+pub(super) fn recorded(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
     let transition = previous.transition.as_ref();
     previous
         .host
@@ -370,16 +348,6 @@ fn recorded(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
         .chain(previous.former.iter().map(|former| &former.host))
         .chain(transition.and_then(|transition| transition.from.as_ref()))
         .chain(transition.and_then(|transition| transition.to.as_ref()))
-}
-
-/// The `ConfigMap`s to look for: beside every pod that the status names or may return to, and beside every one that is there.
-fn settings_names(previous: &NotebookStatus, pods: &Seen<Vec<PodSeen>>) -> BTreeSet<String> {
-    let transition = previous.transition.as_ref();
-    let from = transition.and_then(|transition| Some((transition.from.as_ref()?, transition)));
-    let back = from.map(|(host, transition)| HostRecord { name: returned_name(host, transition), ..host.clone() });
-    let named = recorded(previous).chain(&back).filter(|host| host.kind == HostKind::Pod);
-    let there = pods.present().into_iter().flatten().filter(|pod| pod.role == PodRole::Host);
-    named.map(|host| host.name.clone()).chain(there.map(|pod| pod.name.clone())).collect()
 }
 
 /// The VMs to look at: those that the status names, and those that the last sweep found under the notebook's uid.
@@ -399,33 +367,6 @@ fn places(
     places
 }
 
-/// The host that the present step may make.
-fn about_to_be_made(transition: &Transition) -> Option<&HostRecord> {
-    match transition.step {
-        Step::Boot | Step::Obtain | Step::Move => transition.to.as_ref(),
-        // The place of a pod that lets go is kept, for the case that it must come back.
-        Step::LetGo | Step::Return => transition.from.as_ref(),
-        Step::Home
-        | Step::Prove
-        | Step::TakeBack
-        | Step::ProveBack
-        | Step::Abandon
-        | Step::Halt
-        | Step::Set
-        | Step::Resize
-        | Step::Grow
-        | Step::Release
-        | Step::Dispose => None,
-    }
-}
-
-fn mounts_buckets(host: &HostRecord) -> bool {
-    match &host.last_shape {
-        HostShape::Vm(_) => false,
-        HostShape::Pod(pod) => !pod.buckets.is_empty(),
-    }
-}
-
 /// Whose guests have something to say in the present step.
 fn speakers(transition: &Transition) -> Vec<&HostRecord> {
     let (from, to) = (transition.from.as_ref(), transition.to.as_ref());
@@ -443,5 +384,7 @@ fn speakers(transition: &Transition) -> Vec<&HostRecord> {
         | Step::Release
         | Step::Dispose => None,
     };
-    asked.into_iter().collect()
+    // A pod lets go by ending: whether it still answers is of no interest, and would cost time while nobody is served.
+    let ends = matches!(transition.step, Step::LetGo | Step::TakeBack);
+    asked.into_iter().filter(|host| host.kind == HostKind::Vm || !ends).collect()
 }

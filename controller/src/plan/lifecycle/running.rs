@@ -79,7 +79,7 @@ impl Planner<'_> {
     pub(super) fn run_on_pod(&mut self, desired: &Desired, pod: &PodSeen) {
         let Some(host) = self.memory.host.clone() else { return };
         if host.serving_since.is_none() && !pod.deleting {
-            return self.prove_pod(host);
+            return self.prove_pod(host, pod);
         }
         self.notice_boot(&host);
         // The pod's address can change with its sandbox: the record follows.
@@ -94,12 +94,18 @@ impl Planner<'_> {
     }
 
     /// The pod is there, but does not serve as far as we know: it proves itself, with a pause after each time that it did not.
-    fn prove_pod(&mut self, host: HostRecord) {
-        if let Some(at) = self.memory.retry.as_ref().and_then(|retry| retry.next_try)
-            && self.now < at
-        {
-            self.situation = Situation::Short;
-            return self.look_again_at(at);
+    fn prove_pod(&mut self, host: HostRecord, pod: &PodSeen) {
+        match self.memory.retry.as_ref().map(|retry| retry.next_try) {
+            Some(Some(at)) if self.now < at => {
+                self.situation = Situation::Short;
+                return self.look_again_at(at);
+            }
+            // What the check refuses it refuses again, until a person has acted.
+            Some(None) if pod.refusal.is_some() => {
+                self.situation = Situation::Short;
+                return;
+            }
+            Some(_) | None => {}
         }
         let to = HostRecord { serving_since: None, ..host };
         self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);

@@ -29,7 +29,7 @@ impl Stage {
             _ => None,
         });
         for pod in self.pods.values_mut() {
-            if let (Some(failure), PodRole::Host) = (refuses, pod.role) {
+            if let (Some(failure), PodRole::Host, false) = (refuses, pod.role, pod.ready) {
                 let message = "the disk carries content x".to_owned();
                 pod.refusal = Some(GuestRefusal { failure, message, content_id: Some("x".into()) });
                 self.faults.retain(|fault| !matches!(fault, Fault::Check(_)));
