@@ -23,6 +23,8 @@ use rehost_api::conditions::Reason;
 use rehost_api::guest::{GuestBucket, GuestSource};
 use rehost_api::shape::HostShape;
 
+use crate::access::AccessHashes;
+
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
 
@@ -52,8 +54,8 @@ pub struct Resolution {
     pub power: Power,
     /// The values of the request annotations.
     pub requests: Requests,
-    /// The hashes of the tokens that open the notebook.
-    pub access: Vec<String>,
+    /// The hashes of the tokens that open the notebook, and its host's status port.
+    pub access: AccessHashes,
     /// Set once it is being deleted.
     pub deletion: Option<Deletion>,
     /// What is wished for, or why it cannot be.
