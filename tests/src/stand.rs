@@ -11,6 +11,7 @@ mod disks;
 mod door;
 mod real;
 mod real_cluster;
+mod status_ports;
 mod timeline;
 
 use std::io::Read;
@@ -28,6 +29,7 @@ use rehost::clock::{Clock, SharedClock, SystemClock};
 use rehost::gce::{Gce, GceSettings};
 use rehost::lease::{self, Leadership, LeaseSettings};
 use rehost::run::{Operator, Wiring};
+use rehost::status_ports::{NoStatusPorts, StatusPorts};
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -283,6 +285,12 @@ impl Stand {
         let endpoint = Some(format!("http://{}", self.cloud.address));
         let gce = Gce::connect(GceSettings { endpoint, ..GceSettings::default() }).await?;
         let (clock, access) = (self.clock.clone(), self.access.clone());
+        let status_ports: Arc<dyn StatusPorts> = match &self.real {
+            Some(real) => {
+                Arc::new(status_ports::Relayed::new(Arc::clone(&real.network)).map_err(std::io::Error::other)?)
+            }
+            None => Arc::new(NoStatusPorts),
+        };
         let operator = tokio::spawn(async move {
             loop {
                 leadership.wait_for(true).await;
@@ -291,6 +299,7 @@ impl Stand {
                     identity: "stand".to_owned(),
                     may_act: Arc::new(move || may_act.is_leading()),
                     access: access.clone(),
+                    status_ports: Arc::clone(&status_ports),
                     ..Wiring::alone(CLUSTER, client.clone(), gce.clone(), clock.clone(), sweep_interval_s)
                 });
                 // A machine that is very busy can lose the Lease for a moment: then it begins anew, as a process would.

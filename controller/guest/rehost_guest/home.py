@@ -169,14 +169,16 @@ def lay_out(point: Path, content_id: str) -> None:
 
 
 def _own(point: Path) -> None:
-    """Corrects the two folders, never what is in them. Without root's powers they are already as good as they get."""
+    """Corrects the folders and what is ours beside the home, never what is in the home. Without root's powers they are
+    already as good as they get. What a VM has written, a pod must read, which is no root."""
     if os.geteuid() != 0:
         return
-    for folder in (point, point / "home"):
-        folder.mkdir(exist_ok=True)
-        found = os.stat(folder)
+    (point / "home").mkdir(exist_ok=True)
+    ours = point / ".rehost"
+    for path in (point, point / "home", ours, *ours.iterdir()):
+        found = os.lstat(path)
         if (found.st_uid, found.st_gid) != (USER_ID, GROUP_ID):
-            os.chown(folder, USER_ID, GROUP_ID)
+            os.chown(path, USER_ID, GROUP_ID, follow_symlinks=False)
     if os.stat(point).st_mode & 0o7777 != _ROOT_MODE:
         os.chmod(point, _ROOT_MODE)
 
@@ -217,6 +219,8 @@ def _write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, USER_ID, GROUP_ID)
     with os.fdopen(descriptor, "w") as new:
         new.write(text)
         new.flush()

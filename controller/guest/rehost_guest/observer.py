@@ -21,6 +21,10 @@ _ACTIVITY_EVERY = 3
 _SOURCE_EVERY = 12
 
 
+# What it finds, by name.
+FOUND = ("kernels", "buckets", "source", "activity", "silence", "trouble")
+
+
 class Observer:
     """Looks again and again, until it is closed. Brings the repository and the kernels' environment about first."""
 

@@ -19,7 +19,7 @@ from .commands import CommandFailed, run
 from .home import Refused
 from .jupyter import Api, NoAnswer
 from .mounts import StillBusy
-from .observer import Observer
+from .observer import FOUND, Observer
 from .paths import Paths
 from .report import FAILED, PREPARING, RELEASED, SERVING, STANDBY, Reporter
 from .service import Program
@@ -258,6 +258,9 @@ class Supervisor:
 
     def _observe(self) -> None:
         self._stop_observing()
+        # What was found for other settings is no word on these.
+        for key in FOUND:
+            self._details.pop(key, None)
         self._observer = Observer(self._host, self._settings, self._paths, self._api(), self._secret)
 
     def _stop_observing(self) -> None:

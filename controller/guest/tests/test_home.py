@@ -64,6 +64,17 @@ class Making(HomeCase):
         self.assertEqual(disks.content_id(disk.device), "content-1")
         sh("e2fsck", "-f", "-n", str(disk.device))
 
+    def test_what_a_vm_has_written_beside_the_home_is_for_a_pod_to_read(self) -> None:
+        disk = Disk(self)
+        self.take(disk, NEW)
+        home.cookie_secret(self.point)
+        ours = self.point / ".rehost"
+        os.chown(ours / "content-id", 0, 0)
+        self.unmount()
+        self.take(disk, WANTED)
+        for path in (ours, *ours.iterdir()):
+            self.assertEqual((path.stat().st_uid, path.stat().st_gid), (1000, 1000), path.name)
+
     def test_modes_in_the_home_stay_as_they_are(self) -> None:
         disk = Disk(self)
         self.take(disk, NEW)

@@ -105,9 +105,13 @@ impl Planner<'_> {
 
 /// When the next answer could say something new that matters.
 fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Option<Timestamp> {
-    let answer = heard.report.present().filter(|report| report.nonce == host.nonce);
-    let Some(report) = answer else {
-        return Some(heard.at + SignedDuration::from_secs(BLIND_S));
+    let report = match heard.report.present() {
+        None => return Some(heard.at + SignedDuration::from_secs(BLIND_S)),
+        // It has not taken over yet what it was told last.
+        Some(report) if report.nonce != host.nonce => {
+            return Some(heard.at + SignedDuration::from_secs(UNSETTLED_S[0]));
+        }
+        Some(report) => report,
     };
     let settled = (!is_settled(desired, host, report)).then(|| {
         let served_s = heard.at.duration_since(host.serving_since.unwrap_or(heard.at)).as_secs();

@@ -1,12 +1,13 @@
 //! What a host offers beside the home (a VM's buckets, a repository, who may open it) is told to it while it runs: nothing is
 //! interrupted.
 //!
-//! What a host was told is read only afresh, so the memory keeps a digest of it.
+//! What a host was told is read only afresh, so the memory keeps a digest of it. Each telling has a nonce of its own: what the host
+//! says of an earlier one is no answer to it.
 
 use jiff::SignedDuration;
 use rehost_api::guest::{GuestOffer, GuestRole, GuestSettings, GuestStatusPort, POD_CREDENTIALS, STATUS_PORT};
 use rehost_api::shape::{HostShape, digest_of};
-use rehost_api::status::{HostKind, HostRecord, Step, TransitionKind};
+use rehost_api::status::{HostKind, HostRecord, Step, Transition, TransitionKind};
 
 use super::{Planner, Progress};
 use crate::desired::WishedContent;
@@ -60,7 +61,10 @@ impl Planner<'_> {
     }
 
     pub(super) fn follow_step(&mut self) {
-        let Some(host) = self.memory.host.clone() else { return self.lost_step() };
+        let (Some(mut host), Some(transition)) = (self.memory.host.clone(), &self.memory.transition) else {
+            return self.lost_step();
+        };
+        host.nonce = offer_nonce(transition);
         self.waiting_for(format!("{} is told what it is to offer", host.shape));
         let progress = match host.kind {
             HostKind::Vm => match self.instance(&host.name) {
@@ -72,9 +76,10 @@ impl Planner<'_> {
         };
         match progress {
             Progress::Done => {
-                let told = digest_of(&self.offer(&host));
+                let (told, nonce) = (digest_of(&self.offer(&host)), host.nonce);
                 if let Some(host) = &mut self.memory.host {
                     host.told = Some(told);
+                    host.nonce = nonce;
                 }
                 self.succeed();
             }
@@ -97,7 +102,9 @@ impl Planner<'_> {
             return Progress::Failed(Self::not_ours(&host.name));
         }
         let offer = self.offer(host);
-        let as_told = |settings: &GuestSettings| *settings.offer == offer && settings.role == GuestRole::Serve;
+        let as_told = |settings: &GuestSettings| {
+            *settings.offer == offer && settings.role == GuestRole::Serve && settings.nonce == host.nonce
+        };
         if instance.settings.as_ref().is_some_and(as_told) {
             return Progress::Done;
         }
@@ -117,4 +124,9 @@ impl Planner<'_> {
         self.apply_settings(host);
         Progress::Busy
     }
+}
+
+/// What the host's word carries once it answers this telling.
+fn offer_nonce(transition: &Transition) -> String {
+    format!("{}-offer", transition.id)
 }

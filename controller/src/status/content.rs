@@ -5,12 +5,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{self, ConditionStatus, ConditionType, Reason};
 use rehost_api::guest::{GuestBucket, GuestReport};
 use rehost_api::shape::HostShape;
-use rehost_api::status::{HostKind, HostRecord, SourceState};
+use rehost_api::status::{HostKind, HostRecord, SourceState, TransitionKind};
 
 use super::Word;
 use crate::access::AccessHashes;
 use crate::desired::Desired;
-use crate::observe::Observed;
+use crate::observe::{Heard, Observed};
 use crate::plan::Plan;
 
 /// Why nothing is known of a pod without a key.
@@ -61,6 +61,9 @@ pub(super) fn words(
             }
             Some(report) => (kind, word(desired, host, report)),
             None if mute => (kind, Word::new(ConditionStatus::Unknown, Reason::HostUnknown, MUTE)),
+            None if was_told(observed, plan, host) => {
+                (kind, Word::new(ConditionStatus::Unknown, Reason::Syncing, "The host is told what has changed."))
+            }
             None => (kind, unheard(observed, kind)),
         })
         .collect()
@@ -96,6 +99,14 @@ fn report<'a>(observed: &'a Observed, plan: &Plan) -> Option<&'a GuestReport> {
     let report = heard.report.present()?;
     let of_now = host.serving_since.is_some_and(|since| heard.at >= since) && report.nonce == host.nonce;
     of_now.then_some(report)
+}
+
+/// Whether the host is being told something, or has not answered it yet: what it said before is of something else.
+fn was_told(observed: &Observed, plan: &Plan, host: &HostRecord) -> bool {
+    let is_told = plan.memory.transition.as_ref().is_some_and(|it| it.kind == TransitionKind::Follow);
+    let heard = observed.heard.as_ref().filter(|heard| heard.host == host.name);
+    let of_before = |heard: &Heard| heard.report.present().is_some_and(|report| report.nonce != host.nonce);
+    is_told || heard.is_some_and(of_before)
 }
 
 fn unheard(observed: &Observed, kind: ConditionType) -> Word {

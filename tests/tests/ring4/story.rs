@@ -4,7 +4,7 @@ use rehost_tests::kernel::Kernel;
 use serde_json::json;
 
 use super::bigquery;
-use super::stage::Stage;
+use super::stage::{Stage, Watched};
 
 /// As a person does it whose code runs on Google's machines: there is no key anywhere.
 const ASK_BIGQUERY: &str = "
@@ -40,7 +40,26 @@ async fn a_notebook_moves_with_all_that_it_has() {
     let mut kernel = taxi.person().start_kernel_in("course").await.expect("a kernel");
     let read = kernel.execute("import json; print(json.load(open('means.json'))['harbour'] > 0)").await;
     assert_eq!(read.expect("it runs"), "True\n", "what an earlier host has written");
-    eprintln!("{handover_s} {in_place_s}");
+    assert!(handover_s < in_place_s, "a handover is for a shorter interruption: {handover_s} s, {in_place_s} s");
+
+    let pod = json!({"host": {"vm": null, "pod": {"resources": {"cpu": "500m", "memory": "1Gi"}}}});
+    stage.reshape(&taxi, pod, "500m cpu, 1Gi").await;
+    assert_eq!(stage.belongings(&taxi).await, first, "after the move into a pod");
+    lives_through_a_resize(&stage, &taxi).await;
+    assert_eq!(stage.belongings(&taxi).await, first, "after the live resize");
+    let vm = json!({"host": {"pod": null, "vm": {"machineType": "n1-standard-2"}}, "resize": null});
+    stage.reshape(&taxi, vm, "n1-standard-2").await;
+    assert_eq!(stage.belongings(&taxi).await, first, "after the move back");
+}
+
+/// A pod is given more while a kernel runs: the kernel keeps what it has in memory, and nobody waits.
+async fn lives_through_a_resize(stage: &Stage, taxi: &Watched) {
+    let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
+    kernel.execute("import os; kept = [os.getpid()]").await.expect("it runs");
+    let resources = json!({"host": {"pod": {"resources": {"cpu": "1", "memory": "2Gi"}}}});
+    stage.reshape(taxi, resources, "1 cpu, 2Gi").await;
+    let kept = kernel.execute("print(kept == [os.getpid()])").await.expect("the same kernel answers");
+    assert_eq!(kept, "True\n");
 }
 
 async fn asks_bigquery(stage: &Stage, kernel: &mut Kernel) {

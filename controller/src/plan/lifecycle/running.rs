@@ -65,6 +65,11 @@ impl Planner<'_> {
             self.situation = Situation::Short;
             return self.look_again_at(at);
         }
+        // What a guest refuses it refuses again, until a person has acted.
+        if has_home && self.waits_for_a_person() {
+            self.situation = Situation::Short;
+            return;
+        }
         let to = HostRecord { serving_since: None, ..host.clone() };
         self.serve_no_more();
         if tried.is_none() && has_home {
@@ -74,6 +79,11 @@ impl Planner<'_> {
             let shape = host.last_shape.clone();
             self.begin_in_place(&shape, 0);
         }
+    }
+
+    fn waits_for_a_person(&self) -> bool {
+        let mismatch = Reason::ContentMismatch.to_string();
+        self.memory.retry.as_ref().is_some_and(|retry| retry.next_try.is_none() && retry.reason == mismatch)
     }
 
     pub(super) fn run_on_pod(&mut self, desired: &Desired, pod: &PodSeen) {

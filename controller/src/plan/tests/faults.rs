@@ -129,6 +129,16 @@ fn a_refused_wish_touches_nothing_and_can_still_be_stopped() {
     told!(stage.say("n1-standard-4, Running").power(Power::Running).play());
 }
 
+/// The disk was changed while the notebook was stopped: it is not started over and over.
+#[test]
+fn a_vm_that_refuses_its_disk_waits_for_a_person() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.say("Stopped").power(Power::Stopped).play();
+    stage.faults.push(Fault::Guest(GuestFailure::ContentMismatch));
+    stage.say("Running, and the disk carries other content").power(Power::Running).play();
+    told!(stage.say("Stopped").power(Power::Stopped).play());
+}
+
 #[test]
 fn a_pod_whose_check_refuses_the_disk_is_given_up() {
     let mut stage = Stage::new(pod(2000));

@@ -77,7 +77,8 @@ impl Stage {
         let has_home = instance.disks.iter().any(|disk| disk.device_name == HOME_DEVICE);
         let boot_id = format!("boot-{:?}", instance.last_start.unwrap().as_second());
         let deaf = self.faults.contains(&Fault::Deaf);
-        let serves = self.reports.get(&instance.name).is_some_and(|report| report.state == GuestState::Serving);
+        let told = self.reports.get(&instance.name).filter(|report| report.boot_id == boot_id);
+        let serves = told.is_some_and(|report| report.state == GuestState::Serving);
         let failure = self.faults.iter().filter(|_| !serves).find_map(|fault| match fault {
             Fault::Guest(failure) => Some(*failure),
             _ => None,
@@ -92,7 +93,6 @@ impl Stage {
         if state == GuestState::Failed {
             self.faults.retain(|fault| !matches!(fault, Fault::Guest(_)));
         }
-        let told = self.reports.get(&instance.name);
         if told.is_some_and(|report| report.state == GuestState::Failed && report.nonce == settings.nonce) {
             return;
         }
