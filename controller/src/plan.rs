@@ -27,6 +27,7 @@ mod pod;
 mod rebuild;
 mod situation;
 mod stop;
+mod suspension;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -38,6 +39,7 @@ use rehost_api::status::{Step, TransitionKind};
 pub use action::{Action, ClaimPlan, KubeChange, PodPlan, Reach, ServicePlan, SlicePlan, VolumePlan};
 pub use memory::Memory;
 pub use situation::{Note, Situation};
+pub use transition::kind_reason;
 
 use crate::desired::{Desired, Resolution};
 use crate::observe::Observed;

@@ -3,7 +3,7 @@
 //! A line begins with the field, in full; status looks for `spec.source`, `spec.buckets` and `spec.idle`.
 
 use rehost_api::Notebook;
-use rehost_api::notebook::{DeletionPolicy, IdleAction, ResizeWhen, VmHost};
+use rehost_api::notebook::{DeletionPolicy, ResizeWhen, VmHost};
 
 use super::words::{Asked, ClassWord, Listed};
 
@@ -56,17 +56,15 @@ fn class_lines(class: &ClassWord<'_>) -> Vec<String> {
     limits.into_iter().chain(adopts).collect()
 }
 
-/// What of idleness is not acted on: in a pod nothing is, and a machine is stopped where it is to be suspended.
+/// What of idleness is not acted on: in a pod nothing is, and without a time nothing is.
 fn idle_line(notebook: &Notebook, class: &ClassWord<'_>, in_pods: bool, whose: &str) -> Option<String> {
     let given = class.spec.defaults.as_ref().and_then(|given| given.idle.as_ref());
     let own = notebook.spec.idle.as_ref();
-    let action = own.and_then(|idle| idle.then).or_else(|| given.and_then(|idle| idle.then)).unwrap_or_default();
     let after = own.and_then(|idle| idle.after.as_ref()).or_else(|| given.and_then(|idle| idle.after.as_ref()));
-    let words = match (in_pods, after, action) {
-        (true, ..) => "an idle notebook is not stopped in a pod yet",
-        (false, None, _) => "nothing says after how long, so an idle notebook is not stopped",
-        (false, Some(_), IdleAction::Suspend) => "Suspend stops the machine yet",
-        (false, Some(_), IdleAction::Stop) => return None,
+    let words = match (in_pods, after) {
+        (true, _) => "an idle notebook is not stopped in a pod yet",
+        (false, None) => "nothing says after how long, so an idle notebook is not stopped",
+        (false, Some(_)) => return None,
     };
     Some(format!("spec.idle{whose}: {words}"))
 }

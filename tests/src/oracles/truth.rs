@@ -52,6 +52,10 @@ fn lies(scene: &Scene, world: &World, notebook: &NotebookScene) -> Vec<String> {
     if status.phase == Some(Phase::Stopped) && (runs || serves) {
         found.push(format!("{name}: it is Stopped, and a host runs"));
     }
+    let sleeps = scene.vms_of(&notebook.uid).any(|(_, vm)| vm.status == Status::Suspended);
+    if (status.phase == Some(Phase::Suspended)) != sleeps {
+        found.push(format!("{name}: its phase is {:?}; that a host is suspended is {sleeps}", status.phase));
+    }
     found
 }
 

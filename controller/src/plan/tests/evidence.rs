@@ -1,6 +1,7 @@
 //! What a serving host says: idleness is decided from it, and what it offers follows the spec.
 
 use rehost_api::guest::{GuestActivity, GuestBucket, GuestBucketSeen, GuestSource, GuestSourceSeen};
+use rehost_api::notebook::IdleAction;
 use rehost_api::status::{Phase, StopReason};
 
 use super::stage::{Stage, pod, vm};
@@ -23,7 +24,7 @@ fn activity(stage: &Stage) -> GuestActivity {
 /// A notebook on a VM that is stopped after an hour and a half without use, and was used just now.
 fn used() -> Stage {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S }));
+    stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S, then: IdleAction::Stop }));
     stage.seen.activity = Some(activity(&stage));
     stage.play();
     stage.script.clear();
