@@ -18,6 +18,24 @@ const KEYS_MAX: usize = 2;
 #[derive(Clone, Default)]
 pub struct AccessKeys(Vec<hmac::Key>);
 
+/// What a host compares with what it is shown: hashes, never a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessHashes {
+    /// The SHA-256, in hexadecimal, of each token that opens the notebook.
+    pub people: Vec<String>,
+    /// The SHA-256 of the controller's own token for the status port; none without a key.
+    pub status: Option<String>,
+}
+
+/// What a token is for. A token for the one is nothing to the other.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// Opening the notebook.
+    Access,
+    /// Reading what its host says of itself.
+    Status,
+}
+
 /// Why a file holds no keys. It never says what is in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessKeysError {
@@ -45,7 +63,8 @@ impl AccessKeys {
         Self::parse(&std::fs::read_to_string(path)?)
     }
 
-    fn parse(text: &str) -> Result<Self, AccessKeysError> {
+    /// Reads keys from the text of such a file.
+    pub fn parse(text: &str) -> Result<Self, AccessKeysError> {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if !(1..=KEYS_MAX).contains(&lines.len()) {
             return Err(AccessKeysError::Count(lines.len()));
@@ -59,13 +78,24 @@ impl AccessKeys {
     /// The token that opens the notebook with this uid; none without a key.
     #[must_use]
     pub fn token(&self, uid: &str) -> Option<String> {
-        self.0.first().map(|key| token(key, uid))
+        self.0.first().map(|key| token(key, Purpose::Access, uid))
     }
 
-    /// What a host of that notebook compares with: the SHA-256 of each token that holds, in hexadecimal.
+    /// The tokens that open the status port of that notebook's host, the present key's first: while keys change, a host still
+    /// knows the one of the key before.
     #[must_use]
-    pub fn hashes(&self, uid: &str) -> Vec<String> {
-        self.0.iter().map(|key| hexadecimal(&Sha256::digest(token(key, uid)))).collect()
+    pub fn status_tokens(&self, uid: &str) -> Vec<String> {
+        self.0.iter().map(|key| token(key, Purpose::Status, uid)).collect()
+    }
+
+    /// What a host of that notebook compares with.
+    #[must_use]
+    pub fn hashes(&self, uid: &str) -> AccessHashes {
+        let hash = |key, purpose| hexadecimal(&Sha256::digest(token(key, purpose, uid)));
+        AccessHashes {
+            people: self.0.iter().map(|key| hash(key, Purpose::Access)).collect(),
+            status: self.0.first().map(|key| hash(key, Purpose::Status)),
+        }
     }
 }
 
@@ -75,8 +105,12 @@ impl std::fmt::Debug for AccessKeys {
     }
 }
 
-fn token(key: &hmac::Key, uid: &str) -> String {
-    URL_SAFE_NO_PAD.encode(hmac::sign(key, format!("rehost/access/1/{uid}").as_bytes()))
+fn token(key: &hmac::Key, purpose: Purpose, uid: &str) -> String {
+    let purpose = match purpose {
+        Purpose::Access => "access",
+        Purpose::Status => "status",
+    };
+    URL_SAFE_NO_PAD.encode(hmac::sign(key, format!("rehost/{purpose}/1/{uid}").as_bytes()))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -105,20 +139,29 @@ mod tests {
         assert_ne!(keys(NEW).token("u-2").as_ref(), Some(&token));
         assert_ne!(keys(OLD).token("u-1").as_ref(), Some(&token));
         assert_eq!(token.len(), 43, "256 bits");
-        assert_eq!(keys(NEW).hashes("u-1"), [hexadecimal(&Sha256::digest(&token))]);
+        assert_eq!(keys(NEW).hashes("u-1").people, [hexadecimal(&Sha256::digest(&token))]);
     }
 
     #[test]
     fn while_keys_change_the_old_token_still_opens() {
         let both = keys(&format!("{NEW}\n{OLD}\n"));
         assert_eq!(both.token("u"), keys(NEW).token("u"));
-        assert_eq!(both.hashes("u"), [keys(NEW).hashes("u"), keys(OLD).hashes("u")].concat());
+        assert_eq!(both.hashes("u").people, [keys(NEW).hashes("u").people, keys(OLD).hashes("u").people].concat());
+    }
+
+    #[test]
+    fn the_token_of_the_status_port_is_another_than_peoples() {
+        let both = keys(&format!("{NEW}\n{OLD}\n"));
+        assert_eq!(both.status_tokens("u"), [keys(NEW).status_tokens("u"), keys(OLD).status_tokens("u")].concat());
+        let token = &both.status_tokens("u")[0];
+        assert_ne!(both.token("u").as_ref(), Some(token));
+        assert_eq!(both.hashes("u").status, Some(hexadecimal(&Sha256::digest(token))));
     }
 
     #[test]
     fn without_a_key_nobody_gets_in() {
         assert_eq!(AccessKeys::default().token("u"), None);
-        assert!(AccessKeys::default().hashes("u").is_empty());
+        assert_eq!(AccessKeys::default().hashes("u"), AccessHashes::default());
     }
 
     #[test]

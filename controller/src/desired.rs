@@ -25,6 +25,8 @@ use rehost_api::guest::{GuestBucket, GuestSource};
 use rehost_api::notebook::IdleAction;
 use rehost_api::shape::HostShape;
 
+use crate::access::AccessHashes;
+
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
 pub use suspension::obstacle as obstacle_to_suspension;
@@ -55,8 +57,8 @@ pub struct Resolution {
     pub power: Power,
     /// The values of the request annotations.
     pub requests: Requests,
-    /// The hashes of the tokens that open the notebook.
-    pub access: Vec<String>,
+    /// The hashes of the tokens that open the notebook, and its host's status port.
+    pub access: AccessHashes,
     /// Set once it is being deleted.
     pub deletion: Option<Deletion>,
     /// What is wished for, or why it cannot be.

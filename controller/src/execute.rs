@@ -87,7 +87,7 @@ impl Executor {
                     Err(error) => Err(Refusal::Failed(format!("{} {}: {error}", mutation.verb(), mutation.target()))),
                 }
             }
-            Action::Kube(change) => cluster::apply(&self.client, subject, change, resource_version)
+            Action::Kube(change) => cluster::apply(&self.client, subject, change, self.gce.guest(), resource_version)
                 .await
                 .map_err(|error| Refusal::Failed(error.to_string())),
         }

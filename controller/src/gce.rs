@@ -85,14 +85,15 @@ struct Inner {
 }
 
 impl Gce {
-    /// Compute Engine by its parts, which is how a simulation hands in its own. `guest` is what every VM gets to run.
+    /// Compute Engine by its parts, which is how a simulation hands in its own. `guest` is what every host gets to run.
     pub fn from_parts(clients: Clients, sweep: Arc<dyn Sweep>, guest: GuestFiles) -> Self {
         let reads = Semaphore::new(READS_IN_FLIGHT_MAX);
         let changes = Semaphore::new(CHANGES_IN_FLIGHT_MAX);
         Self { inner: Arc::new(Inner { clients, sweep, guest, reads, changes }) }
     }
 
-    fn guest(&self) -> &GuestFiles {
+    /// What every host gets to run.
+    pub(crate) fn guest(&self) -> &GuestFiles {
         &self.inner.guest
     }
 

@@ -18,5 +18,6 @@ pub mod run;
 pub mod seen;
 pub mod settings;
 pub mod status;
+pub mod status_ports;
 pub mod telemetry;
 pub mod watch;

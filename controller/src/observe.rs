@@ -1,5 +1,6 @@
 //! What is there: caches at rest, fresh reads before anything is done.
 
+mod around_pods;
 mod heard;
 mod kept;
 mod look;
@@ -17,7 +18,7 @@ pub use look::{Observer, Sources};
 use crate::gce::model::{Disk, Instance};
 use crate::gce::operations::OperationState;
 use crate::seen::Seen;
-use crate::watch::slim::{AttachmentSeen, ClaimSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
+use crate::watch::slim::{AttachmentSeen, ClaimSeen, PodSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
 
 /// Everything about one notebook that a plan is made from.
 #[derive(Clone, Debug)]
@@ -47,6 +48,11 @@ pub struct Observed {
     pub kept_disks: Vec<Disk>,
     /// The notebook's pods, placeholders among them.
     pub pods: Seen<Vec<PodSeen>>,
+    /// The `ConfigMap`s beside its pods, by name. Read only afresh: those of the pods that the memory names, and of those that are
+    /// there.
+    pub settings: BTreeMap<String, Seen<SettingsSeen>>,
+    /// The cluster's driver for buckets. Asked for only when a pod with buckets is about to be made.
+    pub bucket_driver: Seen<()>,
     /// Its Service.
     pub service: Seen<ServiceSeen>,
     /// Its EndpointSlice.
@@ -78,5 +84,6 @@ impl Observed {
             .or_else(|| self.attachments.unknown())
             .or_else(|| self.service.unknown())
             .or_else(|| self.slice.unknown())
+            .or_else(|| self.settings.values().find_map(Seen::unknown))
     }
 }

@@ -24,6 +24,7 @@ mod live;
 mod memory;
 mod ownership;
 mod pod;
+mod pod_settings;
 mod rebuild;
 mod situation;
 mod stop;
@@ -36,7 +37,8 @@ mod vm;
 use jiff::Timestamp;
 use rehost_api::status::{Step, TransitionKind};
 
-pub use action::{Action, ClaimPlan, KubeChange, PodPlan, Reach, ServicePlan, SlicePlan, VolumePlan};
+pub use action::{Action, ClaimPlan, KubeChange, PodPlan, Reach, ServicePlan, SettingsPlan, SlicePlan, VolumePlan};
+pub use handover::returned_name;
 pub use memory::Memory;
 pub use situation::{Note, Situation};
 pub use transition::kind_reason;
@@ -94,6 +96,17 @@ enum Progress {
     Busy,
     /// It cannot be reached this way.
     Failed(Failure),
+}
+
+impl Progress {
+    /// Both of two sub-goals that do not wait for each other.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed(failure), _) | (_, Self::Failed(failure)) => Self::Failed(failure),
+            (Self::Busy, _) | (_, Self::Busy) => Self::Busy,
+            (Self::Done, Self::Done) => Self::Done,
+        }
+    }
 }
 
 /// Why a sub-goal cannot be reached.
@@ -186,10 +199,12 @@ impl<'a> Planner<'a> {
         if self.memory.transition.is_none() {
             return;
         }
-        let Observed { instances, home, pods, service: _, slice: _, volume, claim, attachments, .. } = self.observed;
+        let Observed { instances, home, pods, settings, service: _, slice: _, volume, claim, attachments, .. } =
+            self.observed;
         let unclear = instances.values().any(Seen::is_unknown)
             || home.is_unknown()
             || pods.is_unknown()
+            || settings.values().any(Seen::is_unknown)
             || volume.is_unknown()
             || claim.is_unknown()
             || attachments.is_unknown();

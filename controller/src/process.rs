@@ -20,6 +20,7 @@ use crate::metrics::{End, Look, Metrics};
 use crate::run::{Operator, Wiring};
 use crate::seen::Seen;
 use crate::settings::{Settings, SettingsError};
+use crate::status_ports::HttpStatusPorts;
 use crate::telemetry::{self, TelemetryError};
 
 /// No change is begun with less than this left of the lease: the request must have arrived before another may lead.
@@ -40,6 +41,9 @@ pub enum ProcessError {
     /// There is no way to Compute Engine.
     #[error("no way to Compute Engine: {0}")]
     Cloud(#[from] ConnectError),
+    /// There is no way to pods.
+    #[error("no way to the status ports of pods: {0}")]
+    StatusPorts(reqwest::Error),
     /// A socket or a signal.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -63,7 +67,8 @@ pub async fn run(settings: Settings) -> Result<(), ProcessError> {
     let service = service(&settings, &clock, &metrics, &current)?;
     let serving = tokio::spawn(http::serve(listener, service, until(stopped.clone())));
     let electing = tokio::spawn(lease::run(client.clone(), settings.lease(), clock.clone(), leadership.clone()));
-    let outside = Outside { client, gce, clock, access };
+    let status_ports = Arc::new(HttpStatusPorts::new().map_err(ProcessError::StatusPorts)?);
+    let outside = Outside { client, gce, clock, access, status_ports };
     let leading = lead(&settings, outside, leadership.clone(), metrics, current);
     tokio::select! {
         biased;
@@ -88,6 +93,7 @@ struct Outside {
     gce: Gce,
     clock: SharedClock,
     access: AccessKeys,
+    status_ports: Arc<HttpStatusPorts>,
 }
 
 /// Operates in every term of ours. What was cached in an earlier term is not trusted in the next.
@@ -107,7 +113,7 @@ async fn lead(settings: &Settings, outside: Outside, leadership: Leadership, met
 }
 
 fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metrics: &Metrics) -> Wiring {
-    let Outside { client, gce, clock, access } = outside.clone();
+    let Outside { client, gce, clock, access, status_ports } = outside.clone();
     let (leadership, calls, looks, changes) = (leadership.clone(), metrics.clone(), metrics.clone(), metrics.clone());
     let watches = metrics.clone();
     Wiring {
@@ -117,6 +123,7 @@ fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metri
         gce,
         clock,
         access,
+        status_ports,
         concurrency: usize::from(settings.concurrency),
         sweep_interval_s: settings.sweep_interval().as_secs(),
         may_act: Arc::new(move || leadership.time_left() > LEASE_MARGIN),

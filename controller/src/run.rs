@@ -16,6 +16,7 @@ use crate::gce::catalogue::Catalogue;
 use crate::gce::operations::Operations;
 use crate::observe::{Observer, Sources};
 use crate::reconcile::{Next, OnStatus, Reconciler};
+use crate::status_ports::{NoStatusPorts, StatusPorts};
 use crate::watch::caches::{Caches, OnWatchFailure, run_watches};
 use crate::watch::inventory::{Inventories, run_sweeps};
 use crate::watch::queue::{Key, Lane, Queue, QueueSettings, Ticket};
@@ -44,6 +45,8 @@ pub struct Wiring {
     pub on_reconcile: OnReconcile,
     /// The keys that tokens derive from.
     pub access: AccessKeys,
+    /// The way to the pods' status ports.
+    pub status_ports: Arc<dyn StatusPorts>,
     /// Told of every status that was stored.
     pub on_status: OnStatus,
     /// Told of every failure of a watch.
@@ -66,6 +69,7 @@ impl Wiring {
             on_call: Arc::new(|_, _| {}),
             on_reconcile: Arc::new(|_, _| {}),
             access: AccessKeys::default(),
+            status_ports: Arc::new(NoStatusPorts),
             on_status: Arc::new(|_, _| {}),
             on_watch_failure: Arc::new(|_| {}),
         }
@@ -113,6 +117,7 @@ impl Operator {
             on_call,
             on_reconcile,
             access,
+            status_ports,
             on_status,
             on_watch_failure,
         } = wiring;
@@ -126,6 +131,8 @@ impl Operator {
             inventories: inventories.clone(),
             client: client.clone(),
             caches: caches.clone(),
+            access: access.clone(),
+            status_ports,
         });
         let executor = Executor {
             gce: gce.clone(),

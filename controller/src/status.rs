@@ -80,16 +80,12 @@ fn conditions(
         (ConditionType::Home, home_word(plan)),
     ];
     if let Ok(desired) = &resolution.wish {
-        for (kind, field) in [
-            (ConditionType::Source, "spec.source"),
-            (ConditionType::Buckets, "spec.buckets"),
-            (ConditionType::Activity, "spec.idle"),
-        ] {
+        for (kind, field) in [(ConditionType::Source, "spec.source"), (ConditionType::Activity, "spec.idle")] {
             if let Some(line) = desired.not_acted_on_yet.iter().find(|line| line.starts_with(field)) {
                 words.push((kind, Word::new(ConditionStatus::Unknown, Reason::NotActedOnYet, line.clone())));
             }
         }
-        for (kind, word) in content::words(desired, observed, plan) {
+        for (kind, word) in content::words(desired, observed, plan, &resolution.access) {
             if words.iter().all(|(there, _)| *there != kind) {
                 words.push((kind, word));
             }
@@ -185,10 +181,12 @@ fn verdict(plan: &Plan, serving: bool) -> Verdict {
 /// A notebook whose buckets or repository are not as declared is not as declared, though it serves.
 fn as_declared(resolution: &Resolution, observed: &Observed, plan: &Plan, verdict: Verdict) -> Verdict {
     match &resolution.wish {
-        Ok(desired) if verdict.ready.reason == Reason::AsDeclared => match content::lacking(desired, observed, plan) {
-            Some(word) => Verdict { ready: word, reconciling: true, stalled: false },
-            None => verdict,
-        },
+        Ok(desired) if verdict.ready.reason == Reason::AsDeclared => {
+            match content::lacking(desired, observed, plan, &resolution.access) {
+                Some(word) => Verdict { ready: word, reconciling: true, stalled: false },
+                None => verdict,
+            }
+        }
         Ok(_) | Err(_) => verdict,
     }
 }

@@ -235,6 +235,8 @@ reasons! {
     DirtyTree,
     /// A bucket cannot be mounted.
     MountFailed,
+    /// The cluster lacks the driver by which pods mount buckets.
+    DriverMissing,
 
     // Not in this version.
     /// The field is accepted and has no effect in this version.

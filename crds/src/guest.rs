@@ -1,15 +1,18 @@
 //! What the controller tells a host, and what a host answers. One document each way, the same for a VM and a pod.
 //!
 //! To a VM the settings go as instance metadata under [`SETTINGS_KEY`]; its reports come back as the guest attribute
-//! [`REPORT_NAMESPACE`]/[`REPORT_KEY`]. Metadata is readable by every process on the host and by everyone who may get
+//! [`REPORT_NAMESPACE`]/[`REPORT_KEY`]. To a pod they go in a ConfigMap under [`SETTINGS_FILE`]. Metadata is readable by every process on the host and by everyone who may get
 //! the instance, so **nothing in either document is secret**. Any process on the host can also write guest attributes:
 //! a report can therefore only ever affect the notebook whose host it came from, and only while its nonce is current.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The metadata key under which a VM finds its [`GuestSettings`] as JSON.
 pub const SETTINGS_KEY: &str = "rehost-settings";
+/// The file of a pod's ConfigMap that holds its [`GuestSettings`] as JSON.
+pub const SETTINGS_FILE: &str = "settings.json";
 /// The guest attribute namespace of the reports.
 pub const REPORT_NAMESPACE: &str = "rehost";
 /// The guest attribute key of the latest [`GuestReport`] as JSON.
@@ -20,6 +23,8 @@ pub const HOME_DEVICE: &str = "home";
 pub const JUPYTER_PORT: u16 = 8888;
 /// The port of the reports in a pod, and on a VM where guest attributes are forbidden: see [`GuestStatusPort`].
 pub const STATUS_PORT: u16 = 8889;
+/// Where a pod finds the credentials of its repository, as a [`GuestSource::secret`]: the folder of a mounted Secret.
+pub const POD_CREDENTIALS: &str = "/etc/rehost-source";
 /// The metadata key of the script that Google's guest agent runs at every boot: `controller/guest/startup.sh`.
 pub const STARTUP_KEY: &str = "startup-script";
 /// The metadata key of the guest's own files: a JSON object of file name to text, all of `controller/guest/rehost_guest`.
@@ -70,7 +75,7 @@ pub struct GuestOffer {
     /// How many GPUs the shape promises. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accelerators: Option<u32>,
-    /// The buckets under the home. A change is followed on a running VM.
+    /// The buckets under the home. A change is followed on a running VM; a pod has them as volumes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<GuestBucket>,
     /// The repository in the home. A change is followed on a running host.
@@ -88,15 +93,18 @@ pub struct GuestOffer {
 }
 
 /// A bucket that is seen under the home.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GuestBucket {
     /// Where, relative to the home.
+    #[schemars(length(max = 256))]
     pub path: String,
     /// The bucket's name.
+    #[schemars(length(max = 256))]
     pub name: String,
     /// Only the objects under this prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub prefix: Option<String>,
     /// Whether writing is refused.
     #[serde(default)]
@@ -115,7 +123,7 @@ pub struct GuestSource {
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Where the host finds the credential: `projects/P/secrets/S` of Secret Manager, read by the host's own identity,
-    /// or the absolute path of a file that a pod mounts. What is in it is an ssh key, `user:token`, or a token.
+    /// or [`POD_CREDENTIALS`], a Secret that a pod mounts. What is in it is an ssh key, `user:token`, or a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
@@ -203,6 +211,19 @@ pub enum GuestFailure {
     JupyterFailed,
     /// The GPUs that the shape promises are not there.
     AcceleratorMissing,
+}
+
+/// What a pod's init container says when it refuses the disk: its termination message, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestRefusal {
+    /// Why.
+    pub failure: GuestFailure,
+    /// A sentence for people.
+    pub message: String,
+    /// The content id found on the disk, where there is one.
+    #[serde(default)]
+    pub content_id: Option<String>,
 }
 
 /// What a host says of itself. A later report replaces an earlier one.

@@ -47,6 +47,9 @@ pub const ATTEMPT: &str = "rehost.dev/attempt";
 /// Kubernetes label: what the object is for, see [`Role`].
 pub const ROLE: &str = "rehost.dev/role";
 
+/// Annotation of ours: a digest of what the host beside a ConfigMap is to offer, so that it can be compared without being read.
+pub const OFFER: &str = "rehost.dev/offer";
+
 /// Annotation: start the notebook. Any value other than `status.handled.wake` is a new request.
 pub const WAKE: &str = "rehost.dev/wake";
 /// Annotation: stop the notebook. Any value other than `status.handled.stop` is a new request.

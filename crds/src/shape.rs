@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::guest::GuestBucket;
 use crate::status::HostKind;
 
 /// GPUs of one type.
@@ -134,6 +135,14 @@ pub struct PodShape {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
+    /// The buckets that are its volumes: other ones are another pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub buckets: Vec<GuestBucket>,
+    /// The Secret with the credentials of its repository, which it mounts; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub source_secret: String,
 }
 
 /// A taint that a pod tolerates.

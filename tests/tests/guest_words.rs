@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use rehost_api::guest::{
-    GuestBucket, GuestHome, GuestKernels, GuestOffer, GuestPackages, GuestReport, GuestRole, GuestSettings,
-    GuestSource, GuestState, GuestStatusPort,
+    GuestBucket, GuestFailure, GuestHome, GuestKernels, GuestOffer, GuestPackages, GuestRefusal, GuestReport,
+    GuestRole, GuestSettings, GuestSource, GuestState, GuestStatusPort,
 };
 
 /// Gives `input` to a piece of Python that sees the guest, and returns what it prints.
@@ -110,4 +110,21 @@ fn the_controller_reads_every_state_and_failure_that_the_guest_has_a_word_for() 
     for failure in failures.split_whitespace() {
         assert_eq!(read("Failed", &format!(r#","failure":"{failure}""#)).state, GuestState::Failed);
     }
+}
+
+/// What a pod's check writes as its termination message.
+#[test]
+fn the_controller_reads_what_the_check_of_a_pod_refuses() {
+    let script = "import json, pathlib, sys, tempfile; from rehost_guest import pod; from rehost_guest.paths import Paths; \
+         scratch = tempfile.TemporaryDirectory(); place = pathlib.Path(scratch.name); (place / 'disk').mkdir(); (place / 's').write_text(sys.stdin.read()); \
+         paths = Paths(place); paths.make(); code = pod.check(paths, place / 's', place / 'disk', place / 'said'); \
+         print((place / 'said').read_text())";
+    let settings = GuestSettings { offer: Box::default(), ..everything() };
+    let expected = GuestHome { format: false, ..settings.home.clone() };
+    let settings = GuestSettings { home: expected, ..settings };
+    let said = python(script, &serde_json::to_string(&settings).expect("JSON"));
+    let said = said.lines().last().expect("a line");
+    let refusal: GuestRefusal = serde_json::from_str(said).unwrap_or_else(|error| panic!("{said}: {error}"));
+    assert_eq!((refusal.failure, refusal.content_id), (GuestFailure::ContentMismatch, None));
+    assert!(refusal.message.contains("c-1"), "{said}");
 }

@@ -32,10 +32,10 @@ class CredentialsMissing(Exception):
 
 
 def fetch(secret: str, metadata: MetadataServer, endpoint: str = SECRET_MANAGER) -> str:
-    """Reads a secret: a file's path begins with a slash, everything else is one of Secret Manager's."""
+    """Reads a secret: the folder of a mounted Secret begins with a slash, everything else is one of Secret Manager's."""
     try:
         if secret.startswith("/"):
-            return Path(secret).read_text()
+            return _mounted(Path(secret))
         request = urllib.request.Request(
             f"{endpoint}/v1/{secret}/versions/latest:access",
             headers={"Authorization": f"Bearer {metadata.access_token()}"},
@@ -48,6 +48,22 @@ def fetch(secret: str, metadata: MetadataServer, endpoint: str = SECRET_MANAGER)
         raise CredentialsMissing(f"{secret}: the host has no identity of its own, or the secret is empty") from why
     except (OSError, ValueError, MetadataUnavailable) as why:
         raise CredentialsMissing(f"{secret} cannot be read: {type(why).__name__}") from why
+
+
+def _mounted(place: Path) -> str:
+    """What a Secret holds, whose entries are files of a folder; or a single file."""
+    if place.is_file():
+        return place.read_text()
+    # What the kubelet keeps beside the entries begins with dots.
+    entries = {path.name: path for path in place.iterdir() if not path.name.startswith(".")}
+    if "ssh-privatekey" in entries:
+        return entries["ssh-privatekey"].read_text()
+    if "username" in entries and "password" in entries:
+        return f"{entries['username'].read_text().strip()}:{entries['password'].read_text().strip()}"
+    if len(entries) == 1:
+        return next(iter(entries.values())).read_text()
+    wanted = "an entry ssh-privatekey, or username and password, or one entry with a token"
+    raise CredentialsMissing(f"the Secret of the repository is not there or lacks what is needed: {wanted}")
 
 
 @contextlib.contextmanager

@@ -104,26 +104,41 @@ class PodHost:
 def _bucket_state(bucket: Bucket, point: Path) -> Dict[str, object]:
     mounted = os.path.ismount(point)
     reason = None if mounted else "NotMounted"
-    message = "" if mounted else "the pod has no volume there: its driver for buckets may be missing"
+    message = "" if mounted else "the pod has no volume there: the cluster may lack the driver for buckets"
     return {"path": bucket.path, "mounted": mounted, "reason": reason, "message": message}
 
 
 def check(paths: Paths, settings_file: Path = SETTINGS, disk: Path = DISK, said: Path = TERMINATION) -> int:
     """The init container: the disk must carry the right content, or be empty where that is right. Returns the exit
     code; a refusal is written for the controller as a failure and a sentence."""
-    wanted = parse(settings_file.read_text()).home
+    settings = parse(settings_file.read_text())
+    wanted = settings.home
     try:
         _check(disk, wanted)
     except home.Refused as why:
         said.write_text(json.dumps({"failure": why.failure, "message": str(why), "contentId": why.content_id}))
         print(f"rehost: {why.failure}: {why}", flush=True)
         return 1
+    _make_points(disk / "home", settings.buckets)
     found = {"contentId": wanted.content_id, "cookieSecret": home.cookie_secret(disk)}
     file = paths.run / _CHECKED
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
     file.write_text(json.dumps(found))
     return 0
+
+
+def _make_points(home_folder: Path, wanted: Sequence[Bucket]) -> None:
+    """The folders that buckets are mounted at, as the person's: the container runtime would make them as root's. What is
+    there already is left alone, and a link is not followed."""
+    for bucket in wanted:
+        place = home_folder
+        for part in Path(bucket.path).parts:
+            place = place / part
+            if place.is_symlink() or (place.exists() and not place.is_dir()):
+                print(f"rehost: ~/{bucket.path} cannot be mounted: {place.name} is there and no folder", flush=True)
+                break
+            place.mkdir(exist_ok=True)
 
 
 def _check(disk: Path, wanted) -> None:

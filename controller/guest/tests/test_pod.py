@@ -72,6 +72,22 @@ class Checking(PodCase):
         self.assertEqual(self.files(), before, why)
 
 
+    def test_folders_for_buckets_are_made_and_nothing_of_the_persons_is_touched(self) -> None:
+        self.check(format=True)
+        home, outside = self.disk / "home", self.scratch / "outside"
+        outside.mkdir()
+        (home / "taken").write_text("mine")
+        (home / "link").symlink_to(outside)
+        paths = ["data", "results/2026", "taken", "link/in"]
+        buckets = [{"path": path, "name": "team-data"} for path in paths]
+        words = {"device": "home", "contentId": "content-1", "format": False}
+        self.file.write_text(document(8888, home=words, buckets=buckets))
+        self.assertEqual(check(self.paths, self.file, self.disk, self.said), 0)
+        self.assertTrue((home / "data").is_dir() and (home / "results/2026").is_dir())
+        self.assertEqual((home / "taken").read_text(), "mine")
+        self.assertEqual(os.listdir(outside), [])
+
+
 class Taking(PodCase):
     def test_only_what_was_checked_for_these_settings_is_served(self) -> None:
         with self.assertRaises(OSError):

@@ -217,6 +217,35 @@ class Refusing(SourceCase):
         self.assertFalse(proof.exists())
 
 
+class MountedSecret(Scratch):
+    def entries(self, **entries: str) -> str:
+        folder = self.scratch / "mounted"
+        # As the kubelet writes them: links into a folder that it replaces.
+        (folder / "..data").mkdir(parents=True, exist_ok=True)
+        for name, text in entries.items():
+            (folder / "..data" / name).write_text(text)
+            (folder / name).symlink_to(f"..data/{name}")
+        return str(folder)
+
+    def test_each_form_of_a_secret_is_read(self) -> None:
+        for entries, read in (
+            ({"ssh-privatekey": "-----BEGIN", "known_hosts": "x"}, "-----BEGIN"),
+            ({"username": "me\n", "password": "secret\n"}, "me:secret"),
+            ({"anything": TOKEN}, TOKEN),
+        ):
+            with self.subTest(entries=list(entries)):
+                self.assertEqual(fetch(self.entries(**entries), MetadataServer()), read)
+                for name in entries:
+                    (self.scratch / "mounted" / name).unlink()
+
+    def test_a_secret_that_is_not_there_is_said_without_what_is_in_it(self) -> None:
+        for entries in ({}, {"one": "secret-1", "two": "secret-2"}):
+            with self.assertRaises(CredentialsMissing) as caught:
+                fetch(self.entries(**entries), MetadataServer())
+            self.assertIn("ssh-privatekey", str(caught.exception))
+            self.assertNotIn("secret-", str(caught.exception))
+
+
 class Credentials(SourceCase):
     def test_a_private_repository_is_cloned_with_a_token_that_leaves_no_trace(self) -> None:
         self.asks_for_token = True

@@ -2,8 +2,11 @@
 //! while it runs.
 
 use rehost_api::Notebook;
+use rehost_api::conditions::Reason;
 use rehost_api::guest::{GuestBucket, GuestSource};
 use rehost_api::notebook::{IdleAction, IdlePolicy};
+use rehost_api::shape::{HostShape, PodShape};
+use rehost_api::status::HostKind;
 
 use super::words::ClassWord;
 use super::{Refusal, WishedContent, WishedIdle, resolve};
@@ -20,10 +23,36 @@ pub(super) fn wished(notebook: &Notebook) -> WishedContent {
         repository: source.repository.clone(),
         path: source.path.clone().unwrap_or_else(|| repository_name(&source.repository)),
         reference: source.reference.clone(),
-        // A Secret of the cluster is mounted by a pod; a VM cannot read it, which `not_acted_on_yet` says.
+        // A Secret of the cluster is a part of a pod; a VM cannot read it, which `not_acted_on_yet` says.
         secret: source.credentials.as_ref().and_then(|credentials| credentials.secret_manager.clone()),
     });
     WishedContent { buckets: buckets.collect(), source }
+}
+
+/// The hosts with what is a part of a pod, though the spec says it beside the host: a change of it is another pod. It is no part of
+/// what is pinned.
+pub(super) fn in_pods(notebook: &Notebook, shapes: Vec<HostShape>) -> Result<Vec<HostShape>, Refusal> {
+    let WishedContent { buckets, .. } = wished(notebook);
+    let credentials = notebook.spec.source.as_ref().and_then(|source| source.credentials.as_ref());
+    let secret = credentials.and_then(|credentials| credentials.secret.clone()).unwrap_or_default();
+    let with = |shape| match shape {
+        HostShape::Vm(vm) => HostShape::Vm(vm),
+        HostShape::Pod(pod) => {
+            HostShape::Pod(PodShape { buckets: buckets.clone(), source_secret: secret.clone(), ..pod })
+        }
+    };
+    let shapes: Vec<HostShape> = shapes.into_iter().map(with).collect();
+    // The options of a pod's volume are one list with commas between them.
+    let divided = buckets.iter().position(|bucket| bucket.prefix.as_ref().is_some_and(|prefix| prefix.contains(',')));
+    match divided.filter(|_| shapes.iter().any(|shape| shape.kind() == HostKind::Pod)) {
+        Some(index) => {
+            let prefix = buckets[index].prefix.as_deref().unwrap_or_default();
+            let message =
+                format!("'{prefix}' has a comma, with which no pod can mount it: choose a prefix without, or a VM");
+            Err(Refusal::new(Reason::Refused, format!("spec.buckets[{index}].prefix"), message))
+        }
+        None => Ok(shapes),
+    }
 }
 
 /// The last word of a repository's address, as `git clone` takes it.

@@ -42,6 +42,7 @@ pub(super) fn shape(
         shared_memory_bytes: shared_memory(path, pod, memory_bytes)?,
         node_selector: pod.node_selector.clone(),
         tolerations: pod.tolerations.clone(),
+        ..PodShape::default()
     })
 }
 

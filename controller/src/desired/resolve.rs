@@ -15,6 +15,7 @@ use super::{
     Deletion, Desired, Facts, HomePolicy, Power, Refusal, Requests, Resolution, Subject, When, WishedHost, allowed,
     content, defaults, home, host, unacted,
 };
+use crate::access::AccessHashes;
 use crate::seen::Seen;
 
 /// Resolves a notebook as far as it can be.
@@ -30,7 +31,7 @@ pub fn resolve(
     class: &Seen<Arc<NotebookClass>>,
     namespace: &Seen<NamespaceFacts>,
     facts: &Facts,
-    access: Vec<String>,
+    access: AccessHashes,
 ) -> Resolution {
     let metadata = &notebook.metadata;
     let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
@@ -87,6 +88,7 @@ fn wish(
         host::shapes(&class, &placement.zone, facts, &hosts)?
     };
     allowed::content_allowed(notebook, &class, power(notebook))?;
+    let shapes = content::in_pods(notebook, shapes)?;
     let home = home::wished(notebook, &class, placement, &shapes, before.is_some())?;
     let times = Times::of(notebook, &class)?;
     Ok(Desired {

@@ -18,6 +18,7 @@ use rehost_api::{Notebook, NotebookClass};
 use serde_json::Value;
 
 use super::{Desired, Facts, NamespaceFacts, Needs, Refusal, Resolution, needs, resolve};
+use crate::access::AccessHashes;
 use crate::gce::model::{Accelerator, AcceleratorType, Architecture, ImageFacts, MachineType, Quota};
 use crate::seen::Seen;
 
@@ -162,7 +163,8 @@ impl Story {
     }
 
     fn resolve(&self) -> Resolution {
-        resolve("cluster-1", &self.notebook, &self.class, &self.namespace, &self.facts, vec!["hash".to_owned()])
+        let access = AccessHashes { people: vec!["hash".to_owned()], status: None };
+        resolve("cluster-1", &self.notebook, &self.class, &self.namespace, &self.facts, access)
     }
 
     fn needs(&self) -> Needs {

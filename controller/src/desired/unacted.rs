@@ -1,6 +1,6 @@
 //! Valid fields that this version does not act on yet: each is listed in status, so that nothing is silently ignored.
 //!
-//! A line begins with the field, in full; status looks for `spec.source`, `spec.buckets` and `spec.idle`.
+//! A line begins with the field, in full; status looks for `spec.source` and `spec.idle`.
 
 use rehost_api::Notebook;
 use rehost_api::notebook::{DeletionPolicy, ResizeWhen, VmHost};
@@ -16,22 +16,16 @@ pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]
     let mut lines: Vec<String> = hosts.iter().flat_map(host_lines).collect();
     lines.extend(storage_lines(notebook, class));
     let spec = &notebook.spec;
-    let in_pods = hosts.iter().any(|host| matches!(host.asked, Asked::Pod(_)));
-    if in_pods && !spec.buckets.is_empty() {
-        lines.push("spec.buckets: buckets are not mounted in a pod yet".to_owned());
-    }
-    if in_pods && spec.source.is_some() {
-        lines.push("spec.source: the repository is not checked out in a pod yet".to_owned());
-    }
+    let only_pods = hosts.iter().all(|host| matches!(host.asked, Asked::Pod(_)));
     let secret = spec.source.as_ref().and_then(|source| source.credentials.as_ref()?.secret.as_ref());
-    if secret.is_some() && !in_pods {
+    if secret.is_some() && !only_pods {
         let words = "a VM cannot read a Secret of the cluster: use secretManager";
         lines.push(format!("spec.source.credentials.secret: {words}"));
     }
     lines.extend(when_line(notebook, class));
     let given = class.spec.defaults.as_ref();
     if let Some(whose) = whose(spec.idle.is_some(), given.is_some_and(|given| given.idle.is_some()), class) {
-        lines.extend(idle_line(notebook, class, in_pods, &whose));
+        lines.extend(idle_line(notebook, class, &whose));
     }
     if spec.schedule.is_some() {
         lines.push("spec.schedule: the notebook is not started or stopped by the clock yet".to_owned());
@@ -56,17 +50,14 @@ fn class_lines(class: &ClassWord<'_>) -> Vec<String> {
     limits.into_iter().chain(adopts).collect()
 }
 
-/// What of idleness is not acted on: in a pod nothing is, and without a time nothing is.
-fn idle_line(notebook: &Notebook, class: &ClassWord<'_>, in_pods: bool, whose: &str) -> Option<String> {
+/// What of idleness is not acted on: without a time nothing is.
+fn idle_line(notebook: &Notebook, class: &ClassWord<'_>, whose: &str) -> Option<String> {
     let given = class.spec.defaults.as_ref().and_then(|given| given.idle.as_ref());
     let own = notebook.spec.idle.as_ref();
     let after = own.and_then(|idle| idle.after.as_ref()).or_else(|| given.and_then(|idle| idle.after.as_ref()));
-    let words = match (in_pods, after) {
-        (true, _) => "an idle notebook is not stopped in a pod yet",
-        (false, None) => "nothing says after how long, so an idle notebook is not stopped",
-        (false, Some(_)) => return None,
-    };
-    Some(format!("spec.idle{whose}: {words}"))
+    after
+        .is_none()
+        .then(|| format!("spec.idle{whose}: nothing says after how long, so an idle notebook is not stopped"))
 }
 
 /// Whether something is set, and by whom.

@@ -1,7 +1,7 @@
 //! Changes in the cluster. Each can be repeated: what is there already, or gone already, counts as done.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::manifest;
 use crate::desired::Subject;
+use crate::guest_files::GuestFiles;
 use crate::plan::{KubeChange, Note};
 
 /// A change that the API server did not make.
@@ -23,11 +24,12 @@ pub struct Refused {
     source: kube::Error,
 }
 
-/// Makes one change.
+/// Makes one change. `guest` is what a pod gets to run.
 pub async fn apply(
     client: &Client,
     subject: &Subject,
     change: &KubeChange,
+    guest: &GuestFiles,
     resource_version: Option<&str>,
 ) -> Result<(), Refused> {
     let namespace = subject.namespace.as_str();
@@ -49,6 +51,17 @@ pub async fn apply(
                 "applying the EndpointSlice",
                 applied_if_ours(&api, subject, &plan.name, &manifest::slice(subject, plan)).await,
             )
+        }
+        KubeChange::ApplySettings(plan) => {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            (
+                "applying the ConfigMap",
+                applied_if_ours(&api, subject, &plan.name, &manifest::settings(subject, plan, guest)).await,
+            )
+        }
+        KubeChange::DeleteSettings { name, uid } => {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+            ("deleting the ConfigMap", deleted(&api, name, uid).await)
         }
         KubeChange::CreatePod(plan) => {
             let api: Api<Pod> = Api::namespaced(client.clone(), namespace);

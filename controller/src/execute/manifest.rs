@@ -1,14 +1,18 @@
 //! Objects of the cluster, written out. Nothing is decided here.
 
+mod pod;
+
 use jiff::Timestamp;
-use rehost_api::guest::JUPYTER_PORT;
+use rehost_api::guest::SETTINGS_FILE;
 use rehost_api::labels;
-use rehost_api::shape::{PodShape, Toleration};
+use rehost_api::shape::digest_of;
 use serde_json::{Map, Value, json};
 
 use crate::desired::Subject;
-use crate::plan::{ClaimPlan, Note, PodPlan, ServicePlan, SlicePlan, VolumePlan};
-use crate::watch::slim::PodRole;
+use crate::guest_files::GuestFiles;
+use crate::plan::{ClaimPlan, Note, ServicePlan, SettingsPlan, SlicePlan, VolumePlan};
+
+pub(super) use pod::pod;
 
 /// The CSI driver of Compute Engine's persistent disks.
 const DISK_DRIVER: &str = "pd.csi.storage.gke.io";
@@ -111,134 +115,29 @@ pub(super) fn claim(subject: &Subject, plan: &ClaimPlan) -> Value {
     })
 }
 
-pub(super) fn resize(cpu_milli: i64, memory_bytes: i64) -> Value {
-    let amounts = json!({"cpu": format!("{cpu_milli}m"), "memory": memory_bytes.to_string()});
-    json!({"spec": {"containers": [{"name": CONTAINER, "resources": {"requests": amounts, "limits": amounts}}]}})
-}
-
-pub(super) fn pod(subject: &Subject, plan: &PodPlan) -> Value {
-    let shape = &plan.shape;
-    let host = plan.role == PodRole::Host;
-    let mut all = our_labels(subject);
-    all.insert(labels::ROLE.to_owned(), json!(if host { "host" } else { "placeholder" }));
-    all.extend(plan.labels.iter().map(|(key, value)| (key.clone(), json!(value))));
-    let mut spec = json!({
-        "restartPolicy": if host { "Always" } else { "Never" },
-        "terminationGracePeriodSeconds": if host { 60 } else { 0 },
-        "automountServiceAccountToken": false,
-        "enableServiceLinks": false,
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": 1000,
-            "runAsGroup": 1000,
-            "fsGroup": 1000,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "nodeSelector": node_selector(shape, plan.node.as_deref()),
-        "tolerations": shape.tolerations.iter().map(toleration).collect::<Vec<_>>(),
-        "containers": [container(shape, host)],
-        "volumes": volumes(shape, plan.claim.as_deref()),
-    });
-    if !shape.service_account.is_empty() {
-        spec["serviceAccountName"] = json!(shape.service_account);
-    }
-    if let Some(home) = &plan.reach {
-        spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
-            {"nodeSelectorTerms": [{"matchExpressions": reach(home)}]}}});
-    }
+/// What a pod is told, and the guest's files.
+pub(super) fn settings(subject: &Subject, plan: &SettingsPlan, guest: &GuestFiles) -> Value {
+    let (files, binary_data) = guest.of_a_pod();
+    let mut data: Map<String, Value> = files.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
+    let told = serde_json::to_string(&plan.settings).unwrap_or_default();
+    data.insert(SETTINGS_FILE.to_owned(), json!(told));
     json!({
         "apiVersion": "v1",
-        "kind": "Pod",
+        "kind": "ConfigMap",
         "metadata": {
             "name": plan.name,
-            "labels": all,
-            "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+            "labels": our_labels(subject),
+            "annotations": {labels::OFFER: digest_of(&plan.settings.offer)},
             "ownerReferences": owner(subject),
         },
-        "spec": spec,
+        "data": data,
+        "binaryData": binary_data,
     })
 }
 
-fn node_selector(shape: &PodShape, node: Option<&str>) -> Map<String, Value> {
-    let mut selector: Map<String, Value> =
-        shape.node_selector.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-    if !shape.machine_type.is_empty() {
-        selector.insert("node.kubernetes.io/instance-type".to_owned(), json!(shape.machine_type));
-    }
-    if let Some(gpu) = &shape.gpu {
-        selector.insert("cloud.google.com/gke-accelerator".to_owned(), json!(gpu.kind));
-    }
-    if let Some(node) = node {
-        selector.insert("kubernetes.io/hostname".to_owned(), json!(node));
-    }
-    selector
-}
-
-fn toleration(toleration: &Toleration) -> Value {
-    let mut value = Map::new();
-    for (key, text) in [
-        ("key", &toleration.key),
-        ("operator", &toleration.operator),
-        ("value", &toleration.value),
-        ("effect", &toleration.effect),
-    ] {
-        if !text.is_empty() {
-            value.insert(key.to_owned(), json!(text));
-        }
-    }
-    Value::Object(value)
-}
-
-fn container(shape: &PodShape, host: bool) -> Value {
-    let mut amounts = Map::new();
-    amounts.insert("cpu".to_owned(), json!(format!("{}m", shape.cpu_milli)));
-    amounts.insert("memory".to_owned(), json!(shape.memory_bytes.to_string()));
-    if shape.ephemeral_storage_bytes > 0 {
-        amounts.insert("ephemeral-storage".to_owned(), json!(shape.ephemeral_storage_bytes.to_string()));
-    }
-    if let Some(gpu) = &shape.gpu {
-        amounts.insert("nvidia.com/gpu".to_owned(), json!(gpu.count.to_string()));
-    }
-    let mut container = json!({
-        "name": CONTAINER,
-        "image": shape.image,
-        "imagePullPolicy": "IfNotPresent",
-        // Requests and limits are the same, so that a live resize never changes the class of service.
-        "resources": {"requests": amounts, "limits": amounts},
-        "resizePolicy": [
-            {"resourceName": "cpu", "restartPolicy": "NotRequired"},
-            {"resourceName": "memory", "restartPolicy": "NotRequired"},
-        ],
-        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-    });
-    if host {
-        let asks = json!({"path": "/api", "port": JUPYTER_PORT});
-        container["ports"] = json!([{"name": "http", "containerPort": JUPYTER_PORT, "protocol": "TCP"}]);
-        container["env"] = json!([{"name": "HOME", "value": "/home/jupyter"}]);
-        container["workingDir"] = json!("/home/jupyter");
-        container["command"] =
-            json!(["jupyter", "lab", "--ip=0.0.0.0", format!("--port={JUPYTER_PORT}"), "--no-browser"]);
-        container["volumeMounts"] = json!([
-            {"name": "home", "mountPath": "/home/jupyter", "subPath": "home"},
-            {"name": "shared-memory", "mountPath": "/dev/shm"},
-        ]);
-        container["startupProbe"] = json!({"httpGet": asks, "periodSeconds": 1, "failureThreshold": 300});
-        container["readinessProbe"] = json!({"httpGet": asks, "periodSeconds": 2, "failureThreshold": 3});
-        container["livenessProbe"] =
-            json!({"httpGet": asks, "periodSeconds": 20, "timeoutSeconds": 10, "failureThreshold": 6});
-    } else {
-        container["command"] = json!(["sleep", "infinity"]);
-    }
-    container
-}
-
-fn volumes(shape: &PodShape, claim: Option<&str>) -> Vec<Value> {
-    let Some(claim) = claim else { return Vec::new() };
-    vec![
-        json!({"name": "home", "persistentVolumeClaim": {"claimName": claim}}),
-        json!({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": shape.shared_memory_bytes.to_string()}}),
-    ]
+pub(super) fn resize(cpu_milli: i64, memory_bytes: i64) -> Value {
+    let amounts = json!({"cpu": format!("{cpu_milli}m"), "memory": memory_bytes.to_string()});
+    json!({"spec": {"containers": [{"name": CONTAINER, "resources": {"requests": amounts, "limits": amounts}}]}})
 }
 
 pub(super) fn event(subject: &Subject, note: &Note, name: &str, identity: &str, now: Timestamp) -> Value {

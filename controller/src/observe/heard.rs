@@ -55,10 +55,16 @@ impl Words {
 }
 
 impl Observer {
-    /// Asks the VM that serves at rest, and remembers what it said.
+    /// Asks the host that serves at rest, and remembers what it said.
     pub(super) async fn hear(&self, previous: &NotebookStatus, subject: &Subject, now: Timestamp) -> Option<Heard> {
         let host = serving(previous)?;
-        let report = self.sources.gce.guest_report(&Place::new(&host.project, &host.zone), &host.name).await;
+        let report = match host.kind {
+            HostKind::Vm => self.sources.gce.guest_report(&Place::new(&host.project, &host.zone), &host.name).await,
+            HostKind::Pod => match host.address.as_deref().map(str::parse) {
+                Some(Ok(address)) => self.pod_report(address, subject).await,
+                Some(Err(_)) | None => Seen::Unknown(format!("{} has no address yet", host.name)),
+            },
+        };
         let heard = Heard { host: host.name.clone(), at: now, report };
         self.words.remember(&subject.uid, &heard);
         Some(heard)
@@ -67,5 +73,5 @@ impl Observer {
 
 fn serving(previous: &NotebookStatus) -> Option<&HostRecord> {
     let host = previous.host.as_ref().filter(|_| previous.transition.is_none())?;
-    (host.kind == HostKind::Vm && host.serving_since.is_some()).then_some(host)
+    host.serving_since.is_some().then_some(host)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -17,14 +18,17 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::Observed;
+use super::around_pods::settings_names;
 use super::heard::Words;
 use super::kept::{Waiting, kept};
+use crate::access::AccessKeys;
 use crate::desired::Subject;
 use crate::gce::inventory::Inventory;
 use crate::gce::model::{Disk, Instance, InstanceStatus};
 use crate::gce::operations::{OperationState, Operations};
 use crate::gce::{Gce, Place};
 use crate::seen::Seen;
+use crate::status_ports::{self, StatusPorts};
 use crate::watch::caches::Caches;
 use crate::watch::inventory::Inventories;
 use crate::watch::slim::{ClaimSeen, PodSeen, VolumeSeen};
@@ -42,6 +46,10 @@ pub struct Sources {
     pub client: Client,
     /// The watch caches.
     pub caches: Arc<Caches>,
+    /// The keys that the tokens of status ports derive from.
+    pub access: AccessKeys,
+    /// The way to the pods' status ports.
+    pub status_ports: Arc<dyn StatusPorts>,
 }
 
 /// Looks at one notebook's things.
@@ -80,6 +88,8 @@ impl Observer {
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
+            settings: BTreeMap::new(),
+            bucket_driver: Seen::Unknown("not asked".to_owned()),
             service: owned.service,
             slice: owned.slice,
             volume: owned.volume,
@@ -123,16 +133,19 @@ impl Observer {
         }
         let places = places(&previous, subject, project, inventory.as_deref());
         let exposed = self.sources.caches.objects_of(&subject.uid);
-        let (heard, instances, home, pods, (claim, volume), service, slice) = futures::join!(
+        let names = settings_names(&previous, &exposed.pods);
+        let (heard, instances, home, pods, settings, bucket_driver, (claim, volume), service, slice) = futures::join!(
             self.hear(&previous, subject, now),
             self.instances(&places),
             self.home(&previous),
             self.pods(subject),
+            self.settings(names, subject),
+            self.bucket_driver(previous.transition.as_ref()),
             self.claim_and_volume(&previous, subject),
             self.exposing(exposed.service, subject),
             self.exposing(exposed.slice, subject),
         );
-        let reports = self.reports(previous.transition.as_ref(), &instances).await;
+        let reports = self.reports(previous.transition.as_ref(), subject, &instances, &pods).await;
         let attachments = self.sources.caches.objects_of(&subject.uid).attachments;
         Observed {
             fresh: true,
@@ -146,6 +159,8 @@ impl Observer {
             own_disks: inventory.as_ref().map(|it| it.disks_of(&subject.uid).to_vec()).unwrap_or_default(),
             kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
             pods,
+            settings,
+            bucket_driver,
             service,
             slice,
             volume,
@@ -197,6 +212,8 @@ impl Observer {
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
+            settings: BTreeMap::new(),
+            bucket_driver: Seen::Unknown("not asked".to_owned()),
             service: unless_absent(owned.service, unread),
             slice: unless_absent(owned.slice, unread),
             volume: owned.volume,
@@ -217,14 +234,29 @@ impl Observer {
     async fn reports(
         &self,
         transition: Option<&Transition>,
+        subject: &Subject,
         instances: &BTreeMap<String, Seen<Instance>>,
+        pods: &Seen<Vec<PodSeen>>,
     ) -> BTreeMap<String, Seen<GuestReport>> {
-        let there = |host: &&HostRecord| matches!(instances.get(&host.name), Some(Seen::Present(_)));
-        let looks = transition.map(speakers).unwrap_or_default().into_iter().filter(there).map(|host| async move {
-            let place = Place::new(&host.project, &host.zone);
-            (host.name.clone(), self.sources.gce.guest_report(&place, &host.name).await)
+        let of_pod = |name: &str| pods.present()?.iter().find(|pod| pod.name == name)?.address;
+        let looks = transition.map(speakers).unwrap_or_default().into_iter().filter_map(|host| match host.kind {
+            HostKind::Vm => matches!(instances.get(&host.name), Some(Seen::Present(_))).then_some((host, None)),
+            HostKind::Pod => of_pod(&host.name).map(|address| (host, Some(address))),
+        });
+        let looks = looks.map(|(host, address)| async move {
+            let report = match address {
+                Some(address) => self.pod_report(address, subject).await,
+                None => self.sources.gce.guest_report(&Place::new(&host.project, &host.zone), &host.name).await,
+            };
+            (host.name.clone(), report)
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// What the pod at this address says of itself.
+    pub(super) async fn pod_report(&self, address: IpAddr, subject: &Subject) -> Seen<GuestReport> {
+        let tokens = self.sources.access.status_tokens(&subject.uid);
+        status_ports::report(self.sources.status_ports.as_ref(), address, tokens).await
     }
 
     async fn home(&self, previous: &NotebookStatus) -> Seen<Disk> {
@@ -294,7 +326,7 @@ fn unless_absent<T>(cached: Seen<T>, why: impl FnOnce() -> String) -> Seen<T> {
     if cached.is_absent() { Seen::Unknown(why()) } else { cached }
 }
 
-fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
+pub(super) fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
     match answer {
         Ok(Some(thing)) => Seen::Present(thing),
         Ok(None) => Seen::Absent,
@@ -304,6 +336,11 @@ fn seen<T>(answer: kube::Result<Option<T>>) -> Seen<T> {
 
 /// The VMs that a status names.
 fn hosts(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
+    recorded(previous).filter(|host| host.kind == HostKind::Vm)
+}
+
+/// The hosts that a status names.
+pub(super) fn recorded(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
     let transition = previous.transition.as_ref();
     previous
         .host
@@ -311,7 +348,6 @@ fn hosts(previous: &NotebookStatus) -> impl Iterator<Item = &HostRecord> {
         .chain(previous.former.iter().map(|former| &former.host))
         .chain(transition.and_then(|transition| transition.from.as_ref()))
         .chain(transition.and_then(|transition| transition.to.as_ref()))
-        .filter(|host| host.kind == HostKind::Vm)
 }
 
 /// The VMs to look at: those that the status names, and those that the last sweep found under the notebook's uid.
@@ -349,5 +385,7 @@ fn speakers(transition: &Transition) -> Vec<&HostRecord> {
         | Step::Grow
         | Step::Dispose => None,
     };
-    asked.into_iter().filter(|host| host.kind == HostKind::Vm).collect()
+    // A pod lets go by ending: whether it still answers is of no interest, and would cost time while nobody is served.
+    let ends = matches!(transition.step, Step::LetGo | Step::TakeBack);
+    asked.into_iter().filter(|host| host.kind == HostKind::Vm || !ends).collect()
 }

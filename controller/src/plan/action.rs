@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use rehost_api::guest::GuestSettings;
 use rehost_api::shape::PodShape;
 use serde::Serialize;
 use uuid::Uuid;
@@ -32,6 +33,8 @@ impl Action {
             Self::Kube(
                 KubeChange::AddFinalizer
                 | KubeChange::RemoveFinalizer
+                | KubeChange::ApplySettings(_)
+                | KubeChange::DeleteSettings { .. }
                 | KubeChange::CreatePod(_)
                 | KubeChange::DeletePod { .. }
                 | KubeChange::ResizePod { .. }
@@ -57,6 +60,15 @@ pub enum KubeChange {
     ApplyService(ServicePlan),
     /// The notebook's EndpointSlice.
     ApplySlice(SlicePlan),
+    /// The ConfigMap beside a pod.
+    ApplySettings(Box<SettingsPlan>),
+    /// The ConfigMap beside a pod that is gone.
+    DeleteSettings {
+        /// Its name.
+        name: String,
+        /// The uid that it must have.
+        uid: String,
+    },
     /// A pod, or the placeholder of one.
     CreatePod(Box<PodPlan>),
     /// A pod.
@@ -124,6 +136,15 @@ pub struct SlicePlan {
     pub endpoint: Option<(IpAddr, bool)>,
 }
 
+/// The ConfigMap beside a pod.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SettingsPlan {
+    /// Its name, the pod's.
+    pub name: String,
+    /// What the pod is told.
+    pub settings: GuestSettings,
+}
+
 /// A pod to make.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PodPlan {
@@ -133,6 +154,8 @@ pub struct PodPlan {
     pub role: PodRole,
     /// Its shape.
     pub shape: PodShape,
+    /// Whether the shape's buckets can be its volumes: the cluster has the driver.
+    pub mounts_buckets: bool,
     /// The claim that it mounts, for a host.
     pub claim: Option<String>,
     /// The node that it must run on.

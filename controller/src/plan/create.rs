@@ -15,7 +15,7 @@ impl Planner<'_> {
         let Some(transition) = self.memory.transition.clone() else { return };
         let Some(to) = transition.to else { return };
         match transition.step {
-            Step::Home => match self.home_made() {
+            Step::Home => match self.home_made().and(self.left_settings_gone(transition.from.as_ref())) {
                 Progress::Done => self.advance(Step::Boot),
                 Progress::Busy => {}
                 Progress::Failed(failure) => self.create_failed(failure),
@@ -78,10 +78,7 @@ impl Planner<'_> {
         self.waiting_for(format!("{} is being removed", to.name));
         let gone = match to.kind {
             HostKind::Vm => self.vm_deleted(to),
-            HostKind::Pod => match (self.pod_gone(&to.name), self.pod_gone(&placeholder_of(to))) {
-                (Progress::Done, Progress::Done) => Progress::Done,
-                _ => Progress::Busy,
-            },
+            HostKind::Pod => self.pod_host_gone(to).and(self.pod_gone(&placeholder_of(to))),
         };
         match gone {
             Progress::Done => self.abandoned(),

@@ -86,6 +86,10 @@ impl Planner<'_> {
                 }
             }
         }
+        if !self.sweep_settings(&[]) {
+            all_gone = false;
+            self.look_again_in(super::bounds::POLL_S);
+        }
         if all_gone { Progress::Done } else { Progress::Busy }
     }
 

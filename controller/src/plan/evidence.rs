@@ -11,7 +11,6 @@ use rehost_api::status::{HostKind, HostRecord, StopReason, Stopped};
 use super::Planner;
 use crate::desired::{Desired, WishedIdle, obstacle_to_suspension};
 use crate::observe::Heard;
-use crate::seen::Seen;
 
 /// How soon a host is asked again whose buckets or repository are not as wished: soon at first, then ever less often.
 const UNSETTLED_S: [i64; 2] = [10, 300];
@@ -54,7 +53,7 @@ impl Planner<'_> {
     pub(super) fn look_for_evidence(&mut self, desired: &Desired, host: &HostRecord) {
         let content = &desired.content;
         let matters = desired.idle.is_some() || content.source.is_some() || !content.buckets.is_empty();
-        if host.kind == HostKind::Pod || !matters {
+        if !matters || !self.can_be_heard(host) {
             return;
         }
         let due = match self.heard(host) {
@@ -66,6 +65,24 @@ impl Planner<'_> {
             Some(_) if self.observed.fresh => self.look_again_in(super::bounds::POLL_SLOW_S),
             Some(_) => self.wants_evidence = true,
             None => {}
+        }
+    }
+
+    /// Whether the host has a way to say something: a pod's status port asks for a token, which derives from a key.
+    fn can_be_heard(&self, host: &HostRecord) -> bool {
+        match host.kind {
+            HostKind::Vm => true,
+            HostKind::Pod => self.resolution.access.status.is_some(),
+        }
+    }
+
+    /// A container that the kubelet started again is another boot, whose word counts from now on.
+    pub(super) fn notice_boot(&mut self, host: &HostRecord) {
+        let fresh = self.observed.fresh;
+        let said = self.heard(host).filter(|_| fresh).and_then(|heard| heard.report.present());
+        let boot_id = said.filter(|report| report.nonce == host.nonce).map(|report| report.boot_id.clone());
+        if let (Some(host), Some(_)) = (&mut self.memory.host, &boot_id) {
+            host.boot_id = boot_id;
         }
     }
 
@@ -95,10 +112,11 @@ impl Planner<'_> {
 
 /// When the next answer could say something new that matters.
 fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Option<Timestamp> {
-    let Seen::Present(report) = &heard.report else {
+    let answer = heard.report.present().filter(|report| report.nonce == host.nonce);
+    let Some(report) = answer else {
         return Some(heard.at + SignedDuration::from_secs(BLIND_S));
     };
-    let settled = (!is_settled(desired, report)).then(|| {
+    let settled = (!is_settled(desired, host, report)).then(|| {
         let served_s = heard.at.duration_since(host.serving_since.unwrap_or(heard.at)).as_secs();
         heard.at + SignedDuration::from_secs((served_s / 2).clamp(UNSETTLED_S[0], UNSETTLED_S[1]))
     });
@@ -129,10 +147,14 @@ fn idle_since(report: &GuestReport, host: &HostRecord) -> Option<Timestamp> {
 }
 
 /// Whether buckets and repository are as wished, or will not come to be so by waiting.
-fn is_settled(desired: &Desired, report: &GuestReport) -> bool {
+fn is_settled(desired: &Desired, host: &HostRecord, report: &GuestReport) -> bool {
     let content = &desired.content;
     let mounted = |path: &String| report.seen.buckets.iter().any(|bucket| bucket.path == *path && bucket.mounted);
-    let buckets = content.buckets.iter().all(|bucket| mounted(&bucket.path));
+    // A pod's are its volumes: what is not there when it starts does not come.
+    let buckets = match host.kind {
+        HostKind::Vm => content.buckets.iter().all(|bucket| mounted(&bucket.path)),
+        HostKind::Pod => true,
+    };
     let source = content.source.is_none()
         || report.seen.source.as_ref().is_some_and(|source| source.revision.is_some() && source.failure.is_none());
     buckets && source

@@ -50,7 +50,8 @@ impl Planner<'_> {
                 Progress::Done => self.vm_standing_by(to),
                 other => other,
             },
-            HostKind::Pod => self.place_kept(to, None),
+            // What the pod will be told is there before anything is interrupted.
+            HostKind::Pod => self.place_kept(to, None).and(self.settings_made(to)),
         };
         match progress {
             Progress::Done => self.advance(Step::LetGo),
@@ -124,7 +125,7 @@ impl Planner<'_> {
             // Whether it finds its place at once does not matter: it cannot before the pod is gone.
             let _kept = self.place_kept(from, Some(node.clone()));
         }
-        match self.pod_gone(&from.name) {
+        match self.pod_host_gone(from) {
             Progress::Done if self.home_is_free() => Progress::Done,
             Progress::Done => {
                 self.look_again_in(super::bounds::POLL_URGENT_S);
@@ -212,7 +213,7 @@ impl Planner<'_> {
                 Progress::Done => self.home_detached(to),
                 other => other,
             },
-            HostKind::Pod => match self.pod_gone(&to.name) {
+            HostKind::Pod => match self.pod_host_gone(to) {
                 Progress::Done if self.home_is_free() => Progress::Done,
                 Progress::Done | Progress::Busy => {
                     self.look_again_in(super::bounds::POLL_URGENT_S);
@@ -349,13 +350,15 @@ fn returned(from: &HostRecord, transition: &Transition) -> HostRecord {
     back.boot_id = None;
     back.serving_since = None;
     if back.kind == HostKind::Pod {
-        back.name = format!("{}-back-{}", base_name(&from.name), transition.id);
+        back.name = returned_name(from, transition);
         back.address = None;
+        back.told = None;
     }
     back
 }
 
-/// A pod's name without what earlier transitions appended.
-fn base_name(name: &str) -> &str {
-    name.rsplit_once("-back-").map_or(name, |(base, _)| base)
+/// The name of the pod that takes the place of `from` when the home comes back: without what earlier transitions appended.
+pub fn returned_name(from: &HostRecord, transition: &Transition) -> String {
+    let base = from.name.rsplit_once("-back-").map_or(from.name.as_str(), |(base, _)| base);
+    format!("{base}-back-{}", transition.id)
 }

@@ -116,7 +116,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn foreign(what: &str) -> Failure {
+/// What is refused beside something that is somebody else's.
+pub(super) fn foreign(what: &str) -> Failure {
     Failure {
         reason: Reason::NotOurs,
         message: format!(

@@ -7,7 +7,9 @@ use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord};
 
 use super::action::{KubeChange, PodPlan, Reach};
-use super::bounds::{POLL_SLOW_S, SCHEDULE_S};
+use super::bounds::{POLL_S, POLL_SLOW_S, SCHEDULE_S};
+use super::handover::returned_name;
+use super::vm::guest_failure;
 use super::{Action, Failure, Planner, Progress, Weight};
 use crate::seen::Seen;
 use crate::watch::slim::{PodPhase, PodRole, PodSeen, Scheduled};
@@ -35,10 +37,7 @@ impl Planner<'_> {
         self.look_again_in(POLL_SLOW_S);
         match self.pod(&name) {
             Seen::Unknown(_) => Progress::Busy,
-            Seen::Absent => {
-                self.create_pod(host, PodRole::Placeholder, name, node);
-                Progress::Busy
-            }
+            Seen::Absent => self.create_pod(host, PodRole::Placeholder, name, node),
             Seen::Present(pod) => match pod.phase {
                 PodPhase::Running if pod.ready && !pod.deleting => Progress::Done,
                 PodPhase::Failed | PodPhase::Succeeded => Progress::Failed(Failure {
@@ -89,19 +88,28 @@ impl Planner<'_> {
                 Progress::Busy
             }
             Seen::Present(_) => Progress::Done,
-            Seen::Absent => match self.volume_and_claim() {
+            Seen::Absent => match self.volume_and_claim().and(self.settings_made(host)) {
                 Progress::Done => {
-                    self.create_pod(host, PodRole::Host, host.name.clone(), node);
                     self.look_again_in(POLL_SLOW_S);
-                    Progress::Busy
+                    self.create_pod(host, PodRole::Host, host.name.clone(), node)
                 }
                 unfinished => unfinished,
             },
         }
     }
 
-    fn create_pod(&mut self, host: &HostRecord, role: PodRole, name: String, node: Option<String>) {
-        let HostShape::Pod(shape) = &host.last_shape else { return };
+    fn create_pod(&mut self, host: &HostRecord, role: PodRole, name: String, node: Option<String>) -> Progress {
+        let HostShape::Pod(shape) = &host.last_shape else { return Progress::Busy };
+        let mounts_buckets = match &self.observed.bucket_driver {
+            // Without its buckets it is better than not at all; status says what the cluster lacks.
+            _ if shape.buckets.is_empty() => false,
+            Seen::Present(()) => true,
+            Seen::Absent => false,
+            Seen::Unknown(_) => {
+                self.look_again_in(POLL_S);
+                return Progress::Busy;
+            }
+        };
         let home = self.memory.home.as_ref();
         let families = self.wish().map(|desired| desired.home.families.clone()).unwrap_or_default();
         let reach = home.filter(|home| !home.claim).map(|home| Reach { zone: home.zone.clone(), families });
@@ -110,18 +118,23 @@ impl Planner<'_> {
             name,
             role,
             shape: shape.clone(),
+            mounts_buckets,
             claim: (role == PodRole::Host).then(|| self.home_name()),
             node,
             reach,
             labels: BTreeMap::from([(rehost_api::labels::TRANSITION.to_owned(), transition)]),
         };
         self.actions.push(Action::Kube(KubeChange::CreatePod(Box::new(plan))));
+        Progress::Busy
     }
 
     /// The pod is ready: its readiness probe asks Jupyter itself.
     pub(super) fn pod_serving(&mut self, host: &HostRecord) -> Progress {
         self.look_again_in(POLL_SLOW_S);
         self.waiting_for(format!("the pod with {} starts", host.shape));
+        if let Some(failure) = self.current_report(host, &host.nonce).and_then(|report| self.fault_of(host, &report)) {
+            return Progress::Failed(failure);
+        }
         match self.pod(&host.name) {
             Seen::Unknown(_) => Progress::Busy,
             Seen::Absent => Progress::Failed(Failure {
@@ -130,6 +143,9 @@ impl Planner<'_> {
                 weight: Weight::Host,
             }),
             Seen::Present(pod) if pod.ready && !pod.deleting => Progress::Done,
+            Seen::Present(PodSeen { refusal: Some(refusal), .. }) => {
+                Progress::Failed(guest_failure(host, Some(refusal.failure), &refusal.message))
+            }
             Seen::Present(pod) => match pod.phase {
                 PodPhase::Failed | PodPhase::Succeeded => Progress::Failed(Failure {
                     reason: Reason::HostFailed,
@@ -180,6 +196,14 @@ impl Planner<'_> {
             .map(|pod| KubeChange::DeletePod { name: pod.name.clone(), uid: pod.uid.clone() })
             .collect();
         self.actions.extend(stray.into_iter().map(Action::Kube));
+        wanted.extend(self.returning());
+        self.sweep_settings(&wanted);
+    }
+
+    /// The name of the pod to which the home may come back.
+    fn returning(&self) -> Option<String> {
+        let transition = self.memory.transition.as_ref()?;
+        transition.from.as_ref().map(|from| returned_name(from, transition))
     }
 
     /// What the memory says of a pod that has just proved itself.
@@ -188,6 +212,13 @@ impl Planner<'_> {
         if let Seen::Present(pod) = self.pod(&host.name) {
             host.address = pod.address.map(|address| address.to_string());
             host.node.clone_from(&pod.node);
+        }
+        if let Seen::Present(settings) = self.pod_settings(&host.name) {
+            host.told = settings.told;
+        }
+        let report = self.observed.reports.get(&host.name).and_then(Seen::present);
+        if let Some(report) = report.filter(|report| report.nonce == host.nonce) {
+            host.boot_id = Some(report.boot_id.clone());
         }
         host.serving_since = Some(self.now);
         host

@@ -18,7 +18,7 @@ impl Planner<'_> {
                 self.waiting_for(format!("{} is being stopped", from.shape));
                 self.vm_stopped(&from)
             }
-            (_, HostKind::Pod) => self.pod_gone(&from.name),
+            (_, HostKind::Pod) => self.pod_host_gone(&from),
         };
         match progress {
             Progress::Done => {

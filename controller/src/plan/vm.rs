@@ -8,7 +8,9 @@ mod sleep;
 use std::collections::BTreeMap;
 
 use rehost_api::conditions::Reason;
-use rehost_api::guest::{GuestHome, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT};
+use rehost_api::guest::{
+    GuestFailure, GuestHome, GuestReport, GuestRole, GuestSettings, GuestState, HOME_DEVICE, JUPYTER_PORT,
+};
 use rehost_api::labels;
 use rehost_api::shape::digest_of;
 use rehost_api::status::{HostRecord, TransitionKind};
@@ -92,7 +94,7 @@ impl Planner<'_> {
         match report {
             Some(report) => match report.state {
                 GuestState::Standby | GuestState::Serving => Progress::Done,
-                GuestState::Failed => Progress::Failed(guest_failure(host, &report)),
+                GuestState::Failed => Progress::Failed(guest_failure(host, report.failure, &report.message)),
                 GuestState::Preparing | GuestState::Released => Progress::Busy,
             },
             None => Progress::Busy,
@@ -106,10 +108,21 @@ impl Planner<'_> {
         let does = if self.keeps_kernels() { "wakes" } else { "mounts the home and starts Jupyter" };
         self.waiting_for(format!("{} {does}", host.shape));
         let Some(report) = self.current_report(host, &host.nonce) else { return Progress::Busy };
+        match (report.state, self.fault_of(host, &report)) {
+            (_, Some(failure)) => Progress::Failed(failure),
+            (GuestState::Serving, None) => Progress::Done,
+            (GuestState::Preparing | GuestState::Standby | GuestState::Released | GuestState::Failed, None) => {
+                Progress::Busy
+            }
+        }
+    }
+
+    /// What is wrong by the guest's own word: it failed, or serves what is not this notebook's.
+    pub(super) fn fault_of(&self, host: &HostRecord, report: &GuestReport) -> Option<Failure> {
         let expected = self.memory.home.as_ref().map(|home| home.content_id.clone());
         match report.state {
-            GuestState::Serving if report.content_id == expected => Progress::Done,
-            GuestState::Serving => Progress::Failed(Failure {
+            GuestState::Serving if report.content_id == expected => None,
+            GuestState::Serving => Some(Failure {
                 reason: Reason::ContentMismatch,
                 message: format!(
                     "{} serves content {}, but this notebook's is {}",
@@ -119,8 +132,8 @@ impl Planner<'_> {
                 ),
                 weight: Weight::Person,
             }),
-            GuestState::Failed => Progress::Failed(guest_failure(host, &report)),
-            GuestState::Preparing | GuestState::Standby | GuestState::Released => Progress::Busy,
+            GuestState::Failed => Some(guest_failure(host, report.failure, &report.message)),
+            GuestState::Preparing | GuestState::Standby | GuestState::Released => None,
         }
     }
 
@@ -229,9 +242,9 @@ impl Planner<'_> {
     }
 }
 
-fn guest_failure(host: &HostRecord, report: &GuestReport) -> Failure {
-    use rehost_api::guest::GuestFailure;
-    let (reason, weight) = match report.failure {
+/// What a guest's own refusal means, whichever way it came.
+pub(super) fn guest_failure(host: &HostRecord, failure: Option<GuestFailure>, message: &str) -> Failure {
+    let (reason, weight) = match failure {
         Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem | GuestFailure::FilesystemDamaged) => {
             (Reason::ContentMismatch, Weight::Person)
         }
@@ -239,7 +252,7 @@ fn guest_failure(host: &HostRecord, report: &GuestReport) -> Failure {
             (Reason::HostFailed, Weight::Host)
         }
     };
-    let words = if report.message.is_empty() { "its guest reports a failure" } else { report.message.as_str() };
+    let words = if message.is_empty() { "its guest reports a failure" } else { message };
     Failure { reason, message: format!("{}: {words}", host.name), weight }
 }
 

@@ -3,45 +3,77 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{self, ConditionStatus, ConditionType, Reason};
-use rehost_api::guest::GuestReport;
-use rehost_api::status::{HostKind, SourceState};
+use rehost_api::guest::{GuestBucket, GuestReport};
+use rehost_api::shape::HostShape;
+use rehost_api::status::{HostKind, HostRecord, SourceState};
 
 use super::Word;
+use crate::access::AccessHashes;
 use crate::desired::Desired;
 use crate::observe::Observed;
 use crate::plan::Plan;
 
-/// The conditions of what is declared, for a host that is a VM.
-pub(super) fn words(desired: &Desired, observed: &Observed, plan: &Plan) -> Vec<(ConditionType, Word)> {
-    let on_a_vm = plan.memory.host.as_ref().is_some_and(|host| host.kind == HostKind::Vm);
-    if !on_a_vm {
-        return Vec::new();
+/// Why nothing is known of a pod without a key.
+const MUTE: &str = "A pod is asked with a token that derives from the access keys, and the operator has none: an administrator sets accessKeysSecret.";
+
+/// What a cluster without the driver needs.
+const NO_DRIVER: &str = "The cluster has no driver by which pods mount buckets (no CSIDriver gcsfuse.csi.storage.gke.io), so the pod runs without them: an administrator enables the Cloud Storage FUSE CSI driver of GKE; then rehost.dev/restart brings them.";
+
+/// What a host's report says of one condition.
+type Says = fn(&Desired, &HostRecord, &GuestReport) -> Word;
+
+/// The buckets of a host: a pod's are those that it was made with.
+fn buckets_of<'a>(desired: &'a Desired, host: &'a HostRecord) -> &'a [GuestBucket] {
+    match &host.last_shape {
+        HostShape::Vm(_) => &desired.content.buckets,
+        HostShape::Pod(pod) => &pod.buckets,
     }
-    let report = report(observed, plan);
+}
+
+/// Whether the pod was made without the volumes that its buckets need.
+fn lacks_driver(host: &HostRecord, observed: &Observed) -> bool {
+    let pods = observed.pods.present().into_iter().flatten();
+    pods.into_iter().any(|pod| pod.name == host.name && !pod.mounts_buckets)
+}
+
+/// The conditions of what is declared, where there is a host.
+pub(super) fn words(
+    desired: &Desired,
+    observed: &Observed,
+    plan: &Plan,
+    access: &AccessHashes,
+) -> Vec<(ConditionType, Word)> {
+    let Some(host) = &plan.memory.host else { return Vec::new() };
+    let mute = host.kind == HostKind::Pod && access.status.is_none();
+    let report = report(observed, plan).filter(|_| !mute);
     let content = &desired.content;
     let declared = [
-        (ConditionType::Source, content.source.is_some(), source_word as fn(&Desired, &GuestReport) -> Word),
-        (ConditionType::Buckets, !content.buckets.is_empty(), buckets_word),
+        (ConditionType::Source, content.source.is_some(), source_word as Says),
+        (ConditionType::Buckets, !buckets_of(desired, host).is_empty(), buckets_word),
         (ConditionType::Activity, desired.idle.is_some(), activity_word),
     ];
     declared
         .into_iter()
         .filter(|(_, declared, _)| *declared)
         .map(|(kind, _, word)| match report {
-            Some(report) => (kind, word(desired, report)),
+            _ if kind == ConditionType::Buckets && lacks_driver(host, observed) => {
+                (kind, Word::new(ConditionStatus::False, Reason::DriverMissing, NO_DRIVER))
+            }
+            Some(report) => (kind, word(desired, host, report)),
+            None if mute => (kind, Word::new(ConditionStatus::Unknown, Reason::HostUnknown, MUTE)),
             None => (kind, unheard(observed, kind)),
         })
         .collect()
 }
 
 /// Why a notebook that serves is not as declared all the same.
-pub(super) fn lacking(desired: &Desired, observed: &Observed, plan: &Plan) -> Option<Word> {
+pub(super) fn lacking(desired: &Desired, observed: &Observed, plan: &Plan, access: &AccessHashes) -> Option<Word> {
     let lacks = |(kind, word): (ConditionType, Word)| {
         let of_content = matches!(kind, ConditionType::Source | ConditionType::Buckets);
         // Somebody's own work in the tree is nothing to be put right.
         (of_content && word.status == ConditionStatus::False && word.reason != Reason::DirtyTree).then_some(word)
     };
-    words(desired, observed, plan).into_iter().find_map(lacks)
+    words(desired, observed, plan, access).into_iter().find_map(lacks)
 }
 
 /// The checkout as it was last heard of.
@@ -83,7 +115,7 @@ fn said(condition: &Condition) -> Option<Word> {
     Some(Word { status, reason: condition.reason.parse().ok()?, message: condition.message.clone() })
 }
 
-fn source_word(desired: &Desired, report: &GuestReport) -> Word {
+fn source_word(desired: &Desired, _: &HostRecord, report: &GuestReport) -> Word {
     let path = desired.content.source.as_ref().map(|source| source.path.clone()).unwrap_or_default();
     let Some(seen) = &report.seen.source else {
         return Word::new(ConditionStatus::Unknown, Reason::Syncing, format!("~/{path} is being checked out."));
@@ -102,10 +134,11 @@ fn source_word(desired: &Desired, report: &GuestReport) -> Word {
     }
 }
 
-fn buckets_word(desired: &Desired, report: &GuestReport) -> Word {
+fn buckets_word(desired: &Desired, host: &HostRecord, report: &GuestReport) -> Word {
     let mut waits = Vec::new();
     let mut fails = Vec::new();
-    for bucket in &desired.content.buckets {
+    let buckets = buckets_of(desired, host);
+    for bucket in buckets {
         let seen = report.seen.buckets.iter().find(|seen| seen.path == bucket.path);
         match seen {
             Some(seen) if seen.mounted => {}
@@ -123,11 +156,11 @@ fn buckets_word(desired: &Desired, report: &GuestReport) -> Word {
         let message = format!("Being mounted: {}.", waits.join(", "));
         return Word::new(ConditionStatus::Unknown, Reason::Syncing, message);
     }
-    let paths: Vec<String> = desired.content.buckets.iter().map(|bucket| format!("~/{}", bucket.path)).collect();
+    let paths: Vec<String> = buckets.iter().map(|bucket| format!("~/{}", bucket.path)).collect();
     Word::new(ConditionStatus::True, Reason::AsDeclared, format!("Mounted: {}.", paths.join(", ")))
 }
 
-fn activity_word(_: &Desired, report: &GuestReport) -> Word {
+fn activity_word(_: &Desired, _: &HostRecord, report: &GuestReport) -> Word {
     match &report.seen.activity {
         // Not who, when and how much: that changes by the second, and nothing is written at rest.
         Some(_) => Word::new(ConditionStatus::True, Reason::AsDeclared, "The host says how it is used."),

@@ -14,9 +14,13 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, S
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rehost_api::guest::GuestRefusal;
 use serde::{Deserialize, Serialize};
 
 pub use quantity::{bytes, millis};
+
+/// The CSI driver by which a pod mounts buckets: Cloud Storage FUSE, as GKE brings it.
+pub const BUCKET_DRIVER: &str = "gcsfuse.csi.storage.gke.io";
 
 /// What a pod of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -138,12 +142,31 @@ pub struct PodSeen {
     pub granted: Option<Resources>,
     /// How far a live resize has come.
     pub resize: Resize,
-    /// Why its container waits.
+    /// Whether it has volumes of [`BUCKET_DRIVER`].
+    pub mounts_buckets: bool,
+    /// Why its container waits, or why the check of the disk before it did not end well.
     pub waiting: Option<ContainerWaits>,
+    /// What the check of the disk refused, in this container's present or last try.
+    pub refusal: Option<GuestRefusal>,
     /// How often its container was restarted.
     pub restarts: u32,
     /// When it was created.
     pub created_at: Option<Timestamp>,
+}
+
+/// The ConfigMap beside a pod, of which nobody reads more than this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsSeen {
+    /// Its name, the pod's.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// The uid of its notebook.
+    pub notebook_uid: String,
+    /// A digest of what the host is to offer.
+    pub told: Option<String>,
 }
 
 /// A Service of ours.
@@ -315,4 +338,45 @@ part_of! {
     ClaimSeen => PersistentVolumeClaim, k8s_openapi::NamespaceResourceScope;
     AttachmentSeen => VolumeAttachment, k8s_openapi::ClusterResourceScope;
     NamespaceSeen => k8s_openapi::api::core::v1::Namespace, k8s_openapi::ClusterResourceScope;
+}
+
+#[cfg(test)]
+mod tests {
+    use rehost_api::guest::GuestFailure;
+    use serde_json::{Value, json};
+
+    use super::PodSeen;
+
+    fn pod(check: Value) -> PodSeen {
+        let waits = json!({"name": "notebook", "state": {"waiting": {"reason": "PodInitializing"}}});
+        let status = json!({"containerStatuses": [waits], "initContainerStatuses": [check]});
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {}, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn what_the_check_refused_is_read_while_it_has_ended_or_waits_to_be_tried_again() {
+        let message = json!({"failure": "ContentMismatch", "message": "other content", "contentId": null}).to_string();
+        let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": message}});
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        for (state, last, refused) in [
+            (&ended, json!({}), true),
+            (&waits, ended.clone(), true),
+            (&json!({"running": {}}), ended.clone(), false),
+            (&json!({"terminated": {"exitCode": 0}}), ended.clone(), false),
+        ] {
+            let seen = pod(json!({"name": "check", "state": state, "lastState": last}));
+            let failure = refused.then_some(GuestFailure::ContentMismatch);
+            assert_eq!(seen.refusal.map(|refusal| refusal.failure), failure, "{state} {last}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_fails_without_such_a_word_says_why_the_pod_waits() {
+        let ended = json!({"exitCode": 127, "reason": "ContainerCannotRun", "message": "python3: not found"});
+        let seen = pod(json!({"name": "check", "state": {"terminated": ended}}));
+        assert_eq!(seen.refusal, None);
+        let waiting = seen.waiting.unwrap();
+        assert_eq!(waiting.reason, "ContainerCannotRun");
+        assert_eq!(waiting.message, "the check of the home disk ended with 127: python3: not found");
+    }
 }

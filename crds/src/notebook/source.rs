@@ -43,7 +43,8 @@ pub struct SourceSpec {
     "credentials must have exactly one of secret and secretManager"
 )]))]
 pub struct SourceCredentials {
-    /// A Secret of this namespace, which a pod mounts. A VM cannot read it: use `secretManager` there.
+    /// A Secret of this namespace, which a pod mounts: with an entry `ssh-privatekey`, or `username` and `password`, or one entry
+    /// with a token. Another Secret is another pod. A VM cannot read it: use `secretManager` there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = [form(
         "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "the name of a Secret", "deploy-key"

@@ -17,7 +17,7 @@ pub const DOCUMENTS: [&str; 6] = [
     "apis/scheduling.k8s.io/v1",
 ];
 
-const ROOTS: [&str; 17] = [
+const ROOTS: [&str; 18] = [
     "core.v1.Namespace",
     "core.v1.Node",
     "core.v1.Pod",
@@ -31,6 +31,7 @@ const ROOTS: [&str; 17] = [
     "discovery.v1.EndpointSlice",
     "storage.v1.VolumeAttachment",
     "storage.v1.StorageClass",
+    "storage.v1.CSIDriver",
     "storage.v1.CSINode",
     "coordination.v1.Lease",
     "events.v1.Event",

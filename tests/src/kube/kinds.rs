@@ -73,7 +73,7 @@ struct Row(&'static str, &'static str, &'static str, &'static str);
 /// definition, resource, flags, fields that the status endpoint resets.
 /// Flags: n namespaced, s status, c create on update, u unconditional update, r returns the deleted object,
 /// g generation.
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 18] = [
     Row("core.v1.Namespace", "namespaces", "sur", "spec"),
     Row("core.v1.Node", "nodes", "su", "spec"),
     Row("core.v1.Pod", "pods", "nsurg", "spec metadata.deletionTimestamp metadata.ownerReferences"),
@@ -87,6 +87,7 @@ const TABLE: [Row; 17] = [
     Row("discovery.v1.EndpointSlice", "endpointslices", "nug", ""),
     Row("storage.v1.VolumeAttachment", "volumeattachments", "sr", "spec metadata"),
     Row("storage.v1.StorageClass", "storageclasses", "ur", ""),
+    Row("storage.v1.CSIDriver", "csidrivers", "rg", ""),
     Row("storage.v1.CSINode", "csinodes", "r", ""),
     Row("coordination.v1.Lease", "leases", "nc", ""),
     Row("events.v1.Event", "events", "ncu", ""),

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::chronicle::Weight;
 use super::line::Line;
 use super::shared::{CLUSTER, Shared, lock};
+use super::status_ports::Ports;
 use super::{Settings, cloud, cluster};
 
 /// The controller that lives just now.
@@ -37,7 +38,8 @@ pub(super) fn start(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
         concurrency: 4,
         sweep_interval_s: settings.sweep_interval_s,
         may_act: Arc::new(|| true),
-        access: AccessKeys::default(),
+        access: if settings.has_key { key() } else { AccessKeys::default() },
+        status_ports: Arc::new(Ports(shared.clone())),
         on_call: Arc::new(|_, _| {}),
         on_status: Arc::new(|_, _| {}),
         on_watch_failure: Arc::new(|_| {}),
@@ -46,6 +48,11 @@ pub(super) fn start(shared: &Arc<Shared>, incarnation: &Mutex<Incarnation>, sett
     incarnation.line = Some(line);
     incarnation.operator = Some(operator.clone());
     incarnation.task = Some(tokio::spawn(async move { operator.run().await }));
+}
+
+#[allow(clippy::expect_used, reason = "it is long enough")]
+fn key() -> AccessKeys {
+    AccessKeys::parse(&"simulated-".repeat(5)).expect("a key")
 }
 
 /// Ends the controller's tasks, all of them, before anything else happens.

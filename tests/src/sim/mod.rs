@@ -29,6 +29,7 @@ mod moment;
 mod nodes;
 mod shared;
 mod stage;
+mod status_ports;
 mod story;
 mod wording;
 
@@ -59,6 +60,7 @@ pub use conditions::*;
 pub use line::{Cut, CutPlace};
 pub use moment::{Exchange, Left, different, left_by};
 pub use shared::{CLUSTER, CONTROLLER, KUBELET, PERSON};
+pub use status_ports::REVISION;
 pub use story::{Act, Chapter, Condition, Failed, View, tell, tell_recovery};
 
 /// The one project of a run.
@@ -85,6 +87,8 @@ pub struct Settings {
     pub check_shapes: bool,
     /// Whether the story tells of reads too.
     pub tell_reads: bool,
+    /// Whether the controller has an access key, without which pods cannot be asked how they are.
+    pub has_key: bool,
 }
 
 impl Default for Settings {
@@ -97,6 +101,7 @@ impl Default for Settings {
             absence: Duration::from_secs(2),
             check_shapes: false,
             tell_reads: false,
+            has_key: false,
         }
     }
 }

@@ -5,6 +5,7 @@ mod crashes;
 mod determinism;
 mod ownership;
 mod planted;
+mod pods;
 
 use rehost_tests::sim::{Extent, Length, Plan, Rates, Settings};
 

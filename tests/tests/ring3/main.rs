@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test ends where its world is not as it must be")]
 
 mod again;
+mod buckets;
 mod cases;
 mod person;
 mod readme;
@@ -148,7 +149,7 @@ fn in_the_tree(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// `RING3=rest,plain` runs these sections alone, while somebody works on them. `rights` needs the story before it.
+/// `RING3=rest,plain` runs these sections alone, while somebody works on them. `rights` needs the story and the buckets before it.
 fn asked_for(section: &str) -> bool {
     std::env::var("RING3").map_or(true, |asked| asked.split(',').any(|one| one == section))
 }
@@ -166,7 +167,7 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_installation() {
-    if !["admission", "story", "plain", "stalled", "rest", "rights"].into_iter().any(asked_for) {
+    if !["admission", "story", "plain", "buckets", "stalled", "rest", "rights"].into_iter().any(asked_for) {
         return;
     }
     let _alone = ALONE.lock().await;
@@ -180,6 +181,9 @@ async fn a_whole_installation() {
     ring.prepare().await;
     if wanted("plain") {
         from_creation_to_end(&ring).await;
+    }
+    if wanted("buckets") {
+        buckets::come_with_the_driver(&ring).await;
     }
     if wanted("stalled") {
         refusals::by_the_controller(&ring).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rehost_api::labels;
+use rehost_api::shape::HostShape;
 
 use super::{file, story, yaml};
 use crate::desired::{HomePolicy, Power, Requests, When};
@@ -125,8 +126,9 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ("{storage: {deletionPolicy: Snapshot}}", &["spec.storage.deletionPolicy: Snapshot keeps the disk"]),
         ("{storage: {backups: {schedule: 0 3 * * *}}}", &["spec.storage.backups"]),
         ("{buckets: [{path: data, name: team-a-data}], source: {repository: 'https://github.com/org/x'}}", &[]),
-        ("{host: {pod: {}}, buckets: [{path: data, name: team-a-data}]}", &["spec.buckets"]),
-        ("{host: {pod: {}}, source: {repository: 'https://github.com/org/x'}}", &["spec.source"]),
+        ("{host: {pod: {}}, buckets: [{path: data, name: team-a-data}]}", &[]),
+        ("{host: {pod: {}}, source: {repository: 'https://github.com/org/x', credentials: {secret: key}}}", &[]),
+        ("{host: {pod: {}}, source: {repository: 'https://github.com/org/x'}}", &[]),
         (
             "{source: {repository: 'https://github.com/org/x', credentials: {secret: key}}}",
             &["spec.source.credentials.secret"],
@@ -136,7 +138,8 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ("{idle: {after: 90m}}", &[]),
         ("{idle: {after: 90m, then: Suspend}}", &[]),
         ("{idle: {then: Stop}}", &["spec.idle: nothing says after how long"]),
-        ("{host: {pod: {}}, idle: {after: 90m}}", &["spec.idle: an idle notebook is not stopped in a pod"]),
+        ("{host: {pod: {}}, idle: {after: 90m, then: Suspend}}", &[]),
+        ("{host: {pod: {}}, fallbacks: [{vm: {}}], idle: {after: 90m, then: Suspend}}", &[]),
         ("{schedule: {stop: 0 20 * * 1-5}}", &["spec.schedule"]),
         ("{lifetime: {after: 4h}}", &["spec.lifetime"]),
     ] {
@@ -199,4 +202,23 @@ fn deletion_goes_by_policy_even_without_a_class() {
         assert_eq!((deletion.since, deletion.policy), (since, policy), "{spec} {class:?}");
         assert!(story.needs().is_empty());
     }
+}
+
+#[test]
+fn buckets_and_the_credentials_of_a_repository_are_a_part_of_a_pod_and_not_of_a_vm() {
+    let spec = "{fallbacks: [{pod: {}}], buckets: [{path: data, name: team-a-data}],
+        source: {repository: 'https://github.com/org/x', credentials: {secret: key}}}";
+    let wish = story(spec).wish();
+    let HostShape::Pod(shape) = &wish.host.fallbacks[0] else { panic!("a pod") };
+    assert_eq!((shape.buckets.clone(), shape.source_secret.as_str()), (wish.content.buckets, "key"));
+    assert_eq!(wish.host.digest, story("{fallbacks: [{pod: {}}]}").wish().host.digest, "no part of what is pinned");
+}
+
+#[test]
+fn a_prefix_that_a_pod_cannot_mount_is_refused_for_pods_only() {
+    let buckets = "buckets: [{path: data, name: team-a-data, prefix: 'a,b/'}]";
+    assert!(story(&format!("{{{buckets}}}")).resolve().wish.is_ok());
+    let refusal = story(&format!("{{host: {{pod: {{}}}}, {buckets}}}")).resolve().wish.unwrap_err();
+    assert_eq!(refusal.field, "spec.buckets[0].prefix");
+    assert!(refusal.message.contains("'a,b/' has a comma"), "{}", refusal.message);
 }

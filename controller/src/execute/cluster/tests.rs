@@ -36,13 +36,18 @@ fn subject() -> Subject {
     Subject { cluster: "c".into(), namespace: "team-a".into(), name: "taxi".into(), uid: "uid-1".into() }
 }
 
-fn by_uid() -> [(KubeChange, Method, &'static str); 4] {
+fn by_uid() -> [(KubeChange, Method, &'static str); 5] {
     let (name, uid) = ("it".to_owned(), "seen".to_owned());
     let (volume, claim) = ("/api/v1/persistentvolumes/it", "/api/v1/namespaces/team-a/persistentvolumeclaims/it");
     [
         (KubeChange::RetainVolume { name: name.clone(), uid: uid.clone() }, Method::PATCH, volume),
         (KubeChange::DeleteVolume { name: name.clone(), uid: uid.clone() }, Method::DELETE, volume),
         (KubeChange::DeleteClaim { name: name.clone(), uid: uid.clone() }, Method::DELETE, claim),
+        (
+            KubeChange::DeleteSettings { name: name.clone(), uid: uid.clone() },
+            Method::DELETE,
+            "/api/v1/namespaces/team-a/configmaps/it",
+        ),
         (KubeChange::DeletePod { name, uid }, Method::DELETE, "/api/v1/namespaces/team-a/pods/it"),
     ]
 }
@@ -52,7 +57,7 @@ async fn only_the_very_object_that_was_seen_is_changed() {
     for (change, method, path) in by_uid() {
         let (client, sent) = server(200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
         // What comes back is not what a patch gives: that is not looked at here.
-        let _ = apply(&client, &subject(), &change, None).await;
+        let _ = apply(&client, &subject(), &change, &GuestFiles::built_in(), None).await;
         let sent = sent.lock().unwrap();
         let [(its_method, its_path, body)] = sent.as_slice() else { panic!("{change:?} is not one request: {sent:?}") };
         assert_eq!((its_method, its_path.as_str()), (&method, path));
@@ -68,7 +73,10 @@ async fn another_object_of_that_name_means_that_the_one_meant_is_gone() {
             let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
                 "reason": "Conflict", "message": "the UID in the precondition (seen) does not match"});
             let (client, _sent) = server(code, status);
-            assert!(apply(&client, &subject(), &change, None).await.is_ok(), "{change:?} {code}");
+            assert!(
+                apply(&client, &subject(), &change, &GuestFiles::built_in(), None).await.is_ok(),
+                "{change:?} {code}"
+            );
         }
     }
 }
@@ -89,7 +97,10 @@ async fn what_is_somebody_elses_is_not_applied_over() {
         let theirs = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
             "metadata": {"name": "taxi", "labels": {"rehost.dev/uid": "uid-2"}}});
         let (client, sent) = server(200, theirs);
-        let refused = apply(&client, &subject(), &change, None).await.expect_err("it is not ours").to_string();
+        let refused = apply(&client, &subject(), &change, &GuestFiles::built_in(), None)
+            .await
+            .expect_err("it is not ours")
+            .to_string();
         assert!(refused.contains("taxi exists and is not this notebook's"), "{refused}");
         let methods: Vec<Method> = sent.lock().unwrap().iter().map(|(method, ..)| method.clone()).collect();
         assert_eq!(methods, [Method::GET], "{change:?}");

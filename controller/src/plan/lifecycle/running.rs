@@ -82,9 +82,9 @@ impl Planner<'_> {
     pub(super) fn run_on_pod(&mut self, desired: &Desired, pod: &PodSeen) {
         let Some(host) = self.memory.host.clone() else { return };
         if host.serving_since.is_none() && !pod.deleting {
-            let to = HostRecord { serving_since: None, ..host };
-            return self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
+            return self.prove_pod(host, pod);
         }
+        self.notice_boot(&host);
         // The pod's address can change with its sandbox: the record follows.
         let address = pod.address.map(|address| address.to_string());
         if let Some(host) = &mut self.memory.host
@@ -94,6 +94,24 @@ impl Planner<'_> {
             host.address = address;
         }
         self.run_on(desired, &host);
+    }
+
+    /// The pod is there, but does not serve as far as we know: it proves itself, with a pause after each time that it did not.
+    fn prove_pod(&mut self, host: HostRecord, pod: &PodSeen) {
+        match self.memory.retry.as_ref().map(|retry| retry.next_try) {
+            Some(Some(at)) if self.now < at => {
+                self.situation = Situation::Short;
+                return self.look_again_at(at);
+            }
+            // What the check refuses it refuses again, until a person has acted.
+            Some(None) if pod.refusal.is_some() => {
+                self.situation = Situation::Short;
+                return;
+            }
+            Some(_) | None => {}
+        }
+        let to = HostRecord { serving_since: None, ..host };
+        self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
     }
 
     /// The host runs and serves: is it the wished one?

@@ -128,3 +128,25 @@ fn a_refused_wish_touches_nothing_and_can_still_be_stopped() {
     stage.resolution.wish = wish;
     told!(stage.say("n1-standard-4, Running").power(Power::Running).play());
 }
+
+#[test]
+fn a_pod_whose_check_refuses_the_disk_is_given_up() {
+    let mut stage = Stage::new(pod(2000));
+    stage.faults.push(Fault::Check(GuestFailure::ContentMismatch));
+    told!(stage.say("created, and the disk carries other content").play());
+}
+
+#[test]
+fn a_pod_whose_check_refuses_the_disk_gives_it_back() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.faults.push(Fault::Check(GuestFailure::ContentMismatch));
+    told!(stage.say("into a pod, which finds other content").wish_for(pod(2000)).play());
+}
+
+/// Neither host serves: nothing is tried over and over, and status says what a person must look at.
+#[test]
+fn a_pod_whose_check_refuses_the_home_that_came_back_waits_for_a_person() {
+    let mut stage = Stage::running(pod(2000));
+    stage.faults = vec![Fault::Guest(GuestFailure::JupyterFailed), Fault::Check(GuestFailure::ContentMismatch)];
+    told!(stage.say("into a VM that fails, and back into a pod that refuses").wish_for(vm("n1-standard-8")).play());
+}

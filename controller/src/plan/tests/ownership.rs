@@ -6,7 +6,7 @@ use super::stage::{Stage, pod, vm};
 use crate::desired::{HomePolicy, Power};
 use crate::plan::{Action, KubeChange, plan};
 use crate::seen::Seen;
-use crate::watch::slim::{ClaimSeen, ServiceSeen, SliceSeen, VolumeSeen};
+use crate::watch::slim::{ClaimSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
 
 fn service(notebook_uid: &str, owned: bool) -> Seen<ServiceSeen> {
     Seen::Present(ServiceSeen {
@@ -213,4 +213,35 @@ fn only_the_volume_of_our_claim_is_retained() {
     assert!(!changes(&stage).contains(&retain), "nor that of a claim that only has the name");
     stage.claim = Seen::Absent;
     assert!(changes(&stage).contains(&retain), "it is ours also when the claim has just gone");
+}
+
+#[test]
+fn a_foreign_config_map_is_left_and_the_old_host_serves_on() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    let foreign = SettingsSeen {
+        name: "taxi-t2-a1".into(),
+        namespace: "team-a".into(),
+        uid: "theirs".into(),
+        notebook_uid: String::new(),
+        told: None,
+    };
+    let told = stage.told_nothing();
+    stage.settings.insert(foreign.name.clone(), (foreign.clone(), told));
+    stage.wish_for(pod(2000)).play();
+    assert_eq!(stage.settings["taxi-t2-a1"].0, foreign, "it is not touched");
+    assert_eq!(stage.status.host.as_ref().unwrap().shape, "n1-standard-4");
+    let (status, reason, message) = condition(&stage, "Ready");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "NotOurs"));
+    assert!(message.contains("the ConfigMap team-a/taxi-t2-a1"), "{message}");
+}
+
+#[test]
+fn what_a_pod_was_told_goes_with_it_also_when_somebody_else_removed_the_pod() {
+    let mut stage = Stage::running(pod(2000));
+    stage.pods.clear();
+    stage.play();
+    let host = stage.status.host.clone().unwrap().name;
+    assert_eq!(stage.settings.keys().collect::<Vec<_>>(), [&host]);
+    stage.delete(HomePolicy::Retain).play();
+    assert!(stage.settings.is_empty());
 }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
-use rehost_api::guest::{GuestFailure, GuestReport, GuestSeen};
+use rehost_api::guest::{GuestFailure, GuestHome, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState};
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
 use uuid::Uuid;
 
+use crate::access::AccessHashes;
 use crate::desired::{
     Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedContent, WishedHome, WishedHost,
 };
@@ -20,10 +21,10 @@ use crate::gce::errors::Cause;
 use crate::gce::model::{Disk, Instance};
 use crate::gce::operations::OperationState;
 use crate::observe::{Heard, Observed};
-use crate::plan::{Situation, plan};
+use crate::plan::{Plan, Situation, plan, returned_name};
 use crate::seen::Seen;
 use crate::status;
-use crate::watch::slim::{ClaimSeen, PodSeen, ServiceSeen, SliceSeen, VolumeSeen};
+use crate::watch::slim::{ClaimSeen, PodSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
 
 /// Plans after which a story that has not come to rest is stuck.
 const PLANS_MAX: usize = 600;
@@ -97,6 +98,8 @@ pub(super) enum Fault {
     Silent,
     /// The kubelet cannot give a live resize.
     ResizeInfeasible,
+    /// The next pod's check refuses the disk in this way.
+    Check(GuestFailure),
     /// No node takes a pod.
     Unschedulable,
 }
@@ -111,6 +114,10 @@ pub(super) struct Stage {
     pub seen: GuestSeen,
     pub disk: Option<Disk>,
     pub pods: BTreeMap<String, PodSeen>,
+    pub settings: BTreeMap<String, (SettingsSeen, GuestSettings)>,
+    pub bucket_driver: Seen<()>,
+    /// What pods say of themselves instead of what is right.
+    pub pods_say: Option<(GuestState, Option<GuestFailure>)>,
     pub service: Seen<ServiceSeen>,
     pub slice: Seen<SliceSeen>,
     pub volume: Seen<VolumeSeen>,
@@ -156,7 +163,7 @@ impl Stage {
                 finalizer: false,
                 power: Power::Running,
                 requests: Requests::default(),
-                access: Vec::new(),
+                access: AccessHashes::default(),
                 deletion: None,
                 wish: Ok(desired),
             },
@@ -167,6 +174,9 @@ impl Stage {
             seen: GuestSeen::default(),
             disk: None,
             pods: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            bucket_driver: Seen::Present(()),
+            pods_say: None,
             service: Seen::Absent,
             slice: Seen::Absent,
             volume: Seen::Absent,
@@ -249,12 +259,39 @@ impl Stage {
             own_disks: self.disk.iter().cloned().collect(),
             kept_disks: Vec::new(),
             pods: Seen::Present(there(&self.pods)),
+            settings: self.seen_settings(),
+            bucket_driver: self.bucket_driver.clone(),
             service: self.service.clone(),
             slice: self.slice.clone(),
             volume: self.volume.clone(),
             claim: self.claim.clone(),
             attachments: Seen::Present(Vec::new()),
         }
+    }
+
+    /// What a ConfigMap of somebody else's says, which nobody reads.
+    pub fn told_nothing(&self) -> GuestSettings {
+        GuestSettings {
+            notebook: String::new(),
+            uid: String::new(),
+            role: GuestRole::Serve,
+            nonce: String::new(),
+            home: GuestHome { device: String::new(), content_id: String::new(), format: false, copied_from: None },
+            port: 0,
+            offer: Box::default(),
+        }
+    }
+
+    /// What is looked for beside the pods that the status names.
+    fn seen_settings(&self) -> BTreeMap<String, Seen<SettingsSeen>> {
+        let transition = self.status.transition.as_ref();
+        let from = transition.and_then(|transition| transition.from.as_ref());
+        let back = from.map(|from| returned_name(from, transition.unwrap()));
+        let to = transition.and_then(|transition| transition.to.as_ref());
+        let named = self.status.host.iter().chain(from).chain(to).map(|host| host.name.clone()).chain(back);
+        let looked = named.map(|name| (name, Seen::Absent));
+        let there = self.settings.iter().map(|(name, (seen, _))| (name.clone(), Seen::Present(seen.clone())));
+        looked.chain(there).collect()
     }
 
     /// What the serving host says of itself, which is asked in every look of the stage.
@@ -265,18 +302,24 @@ impl Stage {
         Some(Heard { host: host.name.clone(), at: self.now, report: Seen::Present(report) })
     }
 
+    /// Plans once and lets it come true. Returns the plan, and whether it wanted nothing.
+    pub fn plan_once(&mut self) -> (Plan, bool) {
+        let observed = self.observed();
+        let planned = plan(&self.resolution, &observed, self.now);
+        let new_status = status::status(&self.resolution, &observed, &planned, self.now);
+        self.tell(&planned.situation, &planned.memory, &planned.actions);
+        let quiet = planned.is_quiet(&observed);
+        self.status = new_status;
+        for action in &planned.actions {
+            self.come_true(action);
+        }
+        (planned, quiet)
+    }
+
     /// Plans and lets come true until nothing is wanted; then plans once more, which must want nothing.
     pub fn play(&mut self) -> &mut Self {
         for _ in 0..PLANS_MAX {
-            let observed = self.observed();
-            let planned = plan(&self.resolution, &observed, self.now);
-            let new_status = status::status(&self.resolution, &observed, &planned, self.now);
-            self.tell(&planned.situation, &planned.memory, &planned.actions);
-            let quiet = planned.is_quiet(&observed);
-            self.status = new_status;
-            for action in &planned.actions {
-                self.come_true(action);
-            }
+            let (planned, quiet) = self.plan_once();
             if quiet && !self.settle() {
                 match planned.wake_at {
                     // A wait within a change: time passes.

@@ -1,16 +1,17 @@
 //! The parts of the API's own JSON that are decoded, and how they become ours.
 
+mod pod;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rehost_api::labels;
 use serde::Deserialize;
 
-use super::quantity::{bytes, millis};
-use super::{
-    AttachmentSeen, ClaimSeen, ContainerWaits, NamespaceSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled,
-    ServiceSeen, SliceSeen, VolumeSeen,
-};
+use super::quantity::bytes;
+use super::{AttachmentSeen, ClaimSeen, NamespaceSeen, ServiceSeen, SettingsSeen, SliceSeen, VolumeSeen};
+
+pub(super) use pod::RawPod;
 
 type Amounts = BTreeMap<String, String>;
 
@@ -48,24 +49,8 @@ fn gigabytes(amounts: &Amounts) -> Option<u64> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct RawCondition {
-    r#type: String,
-    status: String,
-    reason: String,
-    message: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct RawAmounts {
     requests: Amounts,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawContainer {
-    name: String,
-    resources: RawAmounts,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,117 +60,18 @@ struct RawWaiting {
     message: String,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct RawState {
-    waiting: Option<RawWaiting>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawContainerStatus {
-    name: String,
-    restart_count: u32,
-    resources: Option<RawAmounts>,
-    state: RawState,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawPodSpec {
-    node_name: Option<String>,
-    containers: Vec<RawContainer>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawPodStatus {
-    phase: String,
-    #[serde(rename = "podIP")]
-    pod_ip: Option<String>,
-    conditions: Vec<RawCondition>,
-    container_statuses: Vec<RawContainerStatus>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawPod {
-    metadata: ObjectMeta,
-    spec: RawPodSpec,
-    status: RawPodStatus,
-}
-
-impl From<RawPod> for PodSeen {
-    fn from(raw: RawPod) -> Self {
-        let RawPod { metadata, spec, status } = raw;
-        let container = spec.containers.into_iter().find(|container| container.name == "notebook").unwrap_or_default();
-        let running = status.container_statuses.into_iter().find(|container| container.name == "notebook");
-        let running = running.unwrap_or_default();
+impl SettingsSeen {
+    /// From the metadata of a ConfigMap.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
         Self {
-            name: name(&metadata),
-            namespace: namespace(&metadata),
+            name: name(metadata),
+            namespace: namespace(metadata),
             uid: metadata.uid.clone().unwrap_or_default(),
-            owned: is_owned(&metadata),
-            notebook_uid: label(&metadata, labels::UID),
-            role: if label(&metadata, labels::ROLE) == "placeholder" { PodRole::Placeholder } else { PodRole::Host },
-            transition: label(&metadata, labels::TRANSITION),
-            phase: match status.phase.as_str() {
-                "" | "Pending" => PodPhase::Pending,
-                "Running" => PodPhase::Running,
-                "Succeeded" => PodPhase::Succeeded,
-                "Failed" => PodPhase::Failed,
-                _ => PodPhase::Unknown,
-            },
-            ready: condition(&status.conditions, "Ready").is_some_and(|it| it.status == "True"),
-            deleting: metadata.deletion_timestamp.is_some(),
-            node: spec.node_name,
-            address: status.pod_ip.and_then(|text| text.parse().ok()),
-            scheduled: scheduled(&status.conditions),
-            requests: resources(&container.resources.requests).unwrap_or(Resources { cpu_milli: 0, memory_bytes: 0 }),
-            granted: running.resources.and_then(|amounts| resources(&amounts.requests)),
-            resize: resize(&status.conditions),
-            waiting: running
-                .state
-                .waiting
-                .map(|waiting| ContainerWaits { reason: waiting.reason, message: waiting.message }),
-            restarts: running.restart_count,
-            created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
-            metadata: slim(&metadata),
+            notebook_uid: label(metadata, labels::UID),
+            told: metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::OFFER)).cloned(),
         }
     }
-}
-
-fn condition<'a>(conditions: &'a [RawCondition], kind: &str) -> Option<&'a RawCondition> {
-    conditions.iter().find(|condition| condition.r#type == kind)
-}
-
-fn scheduled(conditions: &[RawCondition]) -> Scheduled {
-    match condition(conditions, "PodScheduled") {
-        Some(it) if it.status == "True" => Scheduled::Yes,
-        Some(it) if it.status == "False" => Scheduled::No { reason: it.reason.clone(), message: it.message.clone() },
-        Some(_) | None => Scheduled::Unknown,
-    }
-}
-
-fn resize(conditions: &[RawCondition]) -> Resize {
-    let holds = |kind: &str| condition(conditions, kind).filter(|it| it.status == "True");
-    if let Some(pending) = holds("PodResizePending") {
-        let message = pending.message.clone();
-        return if pending.reason == "Infeasible" {
-            Resize::Infeasible { message }
-        } else {
-            Resize::Deferred { message }
-        };
-    }
-    match holds("PodResizeInProgress") {
-        Some(it) if it.reason == "Error" => Resize::Error { message: it.message.clone() },
-        Some(_) => Resize::InProgress,
-        None => Resize::None,
-    }
-}
-
-fn resources(amounts: &Amounts) -> Option<Resources> {
-    Some(Resources { cpu_milli: millis(amounts.get("cpu")?)?, memory_bytes: bytes(amounts.get("memory")?)? })
 }
 
 #[derive(Default, Deserialize)]

@@ -1,7 +1,7 @@
 //! What becomes of what a plan asks for: the cloud, its guests and the cluster, at their simplest.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use rehost_api::guest::{GuestReport, GuestRole, GuestSeen, GuestState, HOME_DEVICE};
+use rehost_api::guest::{GuestRefusal, GuestReport, GuestRole, GuestSeen, GuestState, HOME_DEVICE};
 
 use super::{Fault, Stage};
 use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus};
@@ -10,7 +10,8 @@ use crate::gce::operations::OperationState;
 use crate::plan::action::{Action, KubeChange, PodPlan};
 use crate::seen::Seen;
 use crate::watch::slim::{
-    ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SliceSeen, VolumeSeen,
+    ClaimSeen, PodPhase, PodRole, PodSeen, Resize, Resources, Scheduled, ServiceSeen, SettingsSeen, SliceSeen,
+    VolumeSeen,
 };
 
 impl Stage {
@@ -23,8 +24,17 @@ impl Stage {
         }
         self.pods.retain(|_, pod| !pod.deleting);
         let stuck = self.faults.contains(&Fault::Unschedulable);
+        let refuses = self.faults.iter().find_map(|fault| match fault {
+            Fault::Check(failure) => Some(*failure),
+            _ => None,
+        });
         for pod in self.pods.values_mut() {
-            if stuck {
+            if let (Some(failure), PodRole::Host, false) = (refuses, pod.role, pod.ready) {
+                let message = "the disk carries content x".to_owned();
+                pod.refusal = Some(GuestRefusal { failure, message, content_id: Some("x".into()) });
+                self.faults.retain(|fault| !matches!(fault, Fault::Check(_)));
+            } else if pod.refusal.is_some() {
+            } else if stuck {
                 let message = "0/3 nodes are available".to_owned();
                 pod.scheduled = Scheduled::No { reason: "Unschedulable".into(), message };
             } else {
@@ -35,7 +45,29 @@ impl Stage {
                 pod.address = Some("10.8.0.7".parse().unwrap());
             }
         }
+        self.pods_report();
         before != (self.reports.clone(), self.pods.clone())
+    }
+
+    /// A pod that was told of a status port says there how it is.
+    fn pods_report(&mut self) {
+        for pod in self.pods.values().filter(|pod| pod.ready && pod.role == PodRole::Host) {
+            let Some((_, settings)) = self.settings.get(&pod.name).filter(|(_, told)| told.offer.status.is_some())
+            else {
+                continue;
+            };
+            let (state, failure) = self.pods_say.unwrap_or((GuestState::Serving, None));
+            let wrong = self.pods_say.map(|_| "another".to_owned());
+            self.reports.entry(pod.name.clone()).or_insert_with(|| GuestReport {
+                boot_id: format!("container-{}", pod.name),
+                nonce: settings.nonce.clone(),
+                state,
+                content_id: Some(wrong.unwrap_or_else(|| settings.home.content_id.clone())),
+                failure,
+                message: String::new(),
+                seen: GuestSeen::default(),
+            });
+        }
     }
 
     fn guest(&mut self, instance: &Instance) {
@@ -240,6 +272,20 @@ impl Stage {
                     ports: vec![plan.port],
                 });
             }
+            KubeChange::ApplySettings(plan) => {
+                let seen = SettingsSeen {
+                    name: plan.name.clone(),
+                    namespace: "team-a".into(),
+                    uid: format!("settings-{}", plan.name),
+                    notebook_uid: "uid-1".into(),
+                    told: Some(rehost_api::shape::digest_of(&plan.settings.offer)),
+                };
+                self.settings.insert(plan.name.clone(), (seen, plan.settings.clone()));
+            }
+            KubeChange::DeleteSettings { name, uid } => {
+                let (gone, _) = self.settings.remove(name).expect("a ConfigMap that is there");
+                assert_eq!(*uid, gone.uid);
+            }
             KubeChange::CreatePod(plan) => self.create_pod(plan),
             KubeChange::DeletePod { name, .. } => self.pods.get_mut(name).expect("a pod that is there").deleting = true,
             KubeChange::ResizePod { name, cpu_milli, memory_bytes } => {
@@ -298,6 +344,7 @@ impl Stage {
     fn create_pod(&mut self, plan: &PodPlan) {
         if plan.role == PodRole::Host {
             assert!(self.disk.as_ref().is_none_or(|disk| disk.users.is_empty()), "the home is attached twice");
+            assert!(self.settings.contains_key(&plan.name), "the pod finds nothing that it is told");
         }
         let requests = resources(plan.shape.cpu_milli, plan.shape.memory_bytes);
         let seen = PodSeen {
@@ -319,6 +366,8 @@ impl Stage {
             granted: Some(requests),
             resize: Resize::None,
             waiting: None,
+            mounts_buckets: plan.mounts_buckets,
+            refusal: None,
             restarts: 0,
             created_at: Some(self.now),
         };

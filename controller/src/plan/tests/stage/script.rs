@@ -98,6 +98,8 @@ fn kube_line(change: &KubeChange) -> String {
             Some((address, ready)) => format!("EndpointSlice: {address}, ready: {ready}"),
             None => "EndpointSlice: empty".into(),
         },
+        KubeChange::ApplySettings(plan) => format!("ConfigMap {}: {}", plan.name, settings(&plan.settings)),
+        KubeChange::DeleteSettings { name, .. } => format!("delete ConfigMap {name}"),
         KubeChange::CreatePod(plan) => {
             let node = plan.node.as_ref().map_or(String::new(), |node| format!(" on {node}"));
             let claim = plan.claim.as_ref().map_or("without the home", |_| "with the home");
