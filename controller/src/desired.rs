@@ -12,6 +12,7 @@ mod pod;
 mod quota;
 mod refuse;
 mod resolve;
+mod suspension;
 #[cfg(test)]
 mod tests;
 mod unacted;
@@ -21,12 +22,14 @@ use jiff::Timestamp;
 use rehost_api::class::Prices;
 use rehost_api::conditions::Reason;
 use rehost_api::guest::{GuestBucket, GuestSource};
+use rehost_api::notebook::IdleAction;
 use rehost_api::shape::HostShape;
 
 use crate::access::AccessHashes;
 
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
+pub use suspension::obstacle as obstacle_to_suspension;
 
 /// Whose resources these are. Every name and label derives from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +137,8 @@ pub struct WishedContent {
 pub struct WishedIdle {
     /// After so many seconds in which nothing went on.
     pub after_s: i64,
+    /// What happens then.
+    pub then: IdleAction,
 }
 
 /// Whether the notebook is to run.

@@ -28,6 +28,7 @@ mod pod_settings;
 mod rebuild;
 mod situation;
 mod stop;
+mod suspension;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -40,6 +41,7 @@ pub use action::{Action, ClaimPlan, KubeChange, PodPlan, Reach, ServicePlan, Set
 pub use handover::returned_name;
 pub use memory::Memory;
 pub use situation::{Note, Situation};
+pub use transition::kind_reason;
 
 use crate::desired::{Desired, Resolution};
 use crate::observe::Observed;

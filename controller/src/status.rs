@@ -7,11 +7,14 @@ mod cost;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{ConditionStatus, ConditionType, Reason, condition};
-use rehost_api::status::{HostKind, HostRecord, NotebookStatus, Phase, Step, StopReason, TransitionKind};
+use rehost_api::labels;
+use rehost_api::status::{
+    HostKind, HostRecord, KernelState, Kernels, NotebookStatus, Phase, Step, StopReason, TransitionKind,
+};
 
 use crate::desired::Resolution;
 use crate::observe::Observed;
-use crate::plan::{Memory, Plan, Situation};
+use crate::plan::{Memory, Plan, Situation, kind_reason};
 
 /// What a condition says.
 struct Word {
@@ -126,7 +129,12 @@ fn verdict(plan: &Plan, serving: bool) -> Verdict {
             stalled: false,
         },
         Situation::Stopped(reason) => Verdict {
-            ready: word(ConditionStatus::True, stop_reason(*reason), stop_words(*reason)),
+            ready: word(ConditionStatus::True, stop_reason(*reason), stop_words(plan, *reason)),
+            reconciling: false,
+            stalled: false,
+        },
+        Situation::Suspended(reason) => Verdict {
+            ready: word(ConditionStatus::True, stop_reason(*reason), suspended_words(*reason)),
             reconciling: false,
             stalled: false,
         },
@@ -136,8 +144,12 @@ fn verdict(plan: &Plan, serving: bool) -> Verdict {
             stalled: false,
         },
         Situation::Short => short(plan),
-        Situation::Changing { kind, detail, .. } => Verdict {
-            ready: word(ConditionStatus::False, change_reason(plan, *kind), change_words(plan, *kind, detail)),
+        Situation::Changing { kind, step, detail } => Verdict {
+            ready: word(
+                ConditionStatus::False,
+                change_reason(plan, *kind, *step),
+                change_words(plan, *kind, *step, detail),
+            ),
             reconciling: true,
             stalled: false,
         },
@@ -240,33 +252,42 @@ fn stop_reason(reason: StopReason) -> Reason {
     }
 }
 
-fn stop_words(reason: StopReason) -> String {
-    let why = match reason {
+fn why_stopped(reason: StopReason) -> &'static str {
+    match reason {
         StopReason::Idle => "because nothing was going on in it",
         StopReason::Schedule => "by its schedule",
         StopReason::Lifetime => "because its lifetime had passed",
         StopReason::Asked => "as asked",
         StopReason::Preempted => "because the cloud took the machine away",
+    }
+}
+
+fn stop_words(plan: &Plan, reason: StopReason) -> String {
+    let kernels = match &plan.memory.kernels {
+        Some(Kernels { state: KernelState::Lost, message, .. }) => format!(" Kernels could not be kept: {message}."),
+        Some(_) | None => String::new(),
     };
-    format!("Stopped {why}; the home is kept.")
+    format!("Stopped {}; the home is kept.{kernels}", why_stopped(reason))
 }
 
-fn change_reason(plan: &Plan, kind: TransitionKind) -> Reason {
-    if plan.memory.transition.as_ref().is_some_and(|transition| transition.reason.is_some()) {
-        return Reason::GivingBack;
-    }
-    match kind {
-        TransitionKind::Create => Reason::Creating,
-        TransitionKind::Start => Reason::Starting,
-        TransitionKind::Handover => Reason::Moving,
-        TransitionKind::InPlace | TransitionKind::LiveResize | TransitionKind::Grow => Reason::Resizing,
-        TransitionKind::Follow => Reason::Configuring,
-        TransitionKind::Stop => Reason::Stopping,
-        TransitionKind::Delete => Reason::Deleting,
-    }
+fn suspended_words(reason: StopReason) -> String {
+    format!("Suspended {}; kernels are kept. Wake it with the annotation {}.", why_stopped(reason), labels::WAKE)
 }
 
-fn change_words(plan: &Plan, kind: TransitionKind, detail: &str) -> String {
+/// A resumed host that has yet to prove itself is still being resumed, as people see it.
+fn shown_step(plan: &Plan, kind: TransitionKind, step: Step) -> Step {
+    let keeps = plan.memory.kernels.as_ref().is_some_and(|kernels| kernels.state == KernelState::Kept);
+    if kind == TransitionKind::Start && keeps { Step::Resume } else { step }
+}
+
+fn change_reason(plan: &Plan, kind: TransitionKind, step: Step) -> Reason {
+    let step = shown_step(plan, kind, step);
+    let goes_back = plan.memory.transition.as_ref().is_some_and(|transition| transition.reason.is_some());
+    // A host that could not be resumed is started all the same.
+    if goes_back && kind != TransitionKind::Start { Reason::GivingBack } else { kind_reason(kind, step) }
+}
+
+fn change_words(plan: &Plan, kind: TransitionKind, step: Step, detail: &str) -> String {
     let transition = plan.memory.transition.as_ref();
     let shape = |host: Option<&HostRecord>| host.map_or_else(|| "nothing".to_owned(), |host| host.shape.clone());
     let from = shape(transition.map_or(plan.memory.host.as_ref(), |transition| transition.from.as_ref()));
@@ -277,18 +298,22 @@ fn change_words(plan: &Plan, kind: TransitionKind, detail: &str) -> String {
             plan.memory.resolved.as_ref().map_or_else(|| "the wished host".to_owned(), |resolved| resolved.host.text())
         }
     };
+    let step = shown_step(plan, kind, step);
     let what = match kind {
         TransitionKind::Create => format!("A host is being made: {to}"),
+        TransitionKind::Start if step == Step::Resume => format!("The suspended host is being resumed: {to}"),
         TransitionKind::Start => format!("The host is being started: {to}"),
         TransitionKind::Handover => format!("Moving from {from} to {to}"),
         TransitionKind::InPlace => format!("Changing from {from} to {to} in place"),
         TransitionKind::LiveResize => format!("Changing the running pod to {to}"),
         TransitionKind::Grow => "The home grows".to_owned(),
         TransitionKind::Follow => "The running host is told what it is to offer".to_owned(),
+        TransitionKind::Stop if step == Step::Suspend => "Suspending".to_owned(),
         TransitionKind::Stop => "Stopping".to_owned(),
         TransitionKind::Delete => "The notebook is being deleted".to_owned(),
     };
     let why = transition
+        .filter(|_| kind != TransitionKind::Start)
         .and_then(|transition| transition.reason.as_ref())
         .map_or_else(String::new, |reason| format!(" It goes back, because {}.", reason.message.trim_end_matches('.')));
     if detail.is_empty() { format!("{what}.{why}") } else { format!("{what}: {detail}.{why}") }
@@ -304,8 +329,8 @@ fn serving_word(plan: &Plan, serving: bool) -> Word {
         );
     }
     let reason = match &plan.situation {
-        Situation::Stopped(reason) => stop_reason(*reason),
-        Situation::Changing { kind, .. } => change_reason(plan, *kind),
+        Situation::Stopped(reason) | Situation::Suspended(reason) => stop_reason(*reason),
+        Situation::Changing { kind, step, .. } => change_reason(plan, *kind, *step),
         Situation::Deleting(_) => Reason::Deleting,
         Situation::AsDeclared | Situation::ChangePending(_) | Situation::Short => Reason::HostFailed,
         Situation::Refused(refusal) => refusal.reason,
@@ -339,6 +364,7 @@ fn home_word(plan: &Plan) -> Word {
 fn phase(plan: &Plan, serving: bool) -> Phase {
     match &plan.situation {
         Situation::Stopped(_) => Phase::Stopped,
+        Situation::Suspended(_) => Phase::Suspended,
         Situation::Deleting(_) => Phase::Deleting,
         Situation::Changing { kind, step, .. } => match kind {
             TransitionKind::Create if *step == Step::Home => Phase::Pending,
@@ -376,6 +402,7 @@ fn pending(resolution: &Resolution, plan: &Plan) -> Option<String> {
         }
         Situation::AsDeclared
         | Situation::Stopped(_)
+        | Situation::Suspended(_)
         | Situation::Changing { .. }
         | Situation::Refused(_)
         | Situation::Unclear(_)

@@ -197,6 +197,8 @@ reasons! {
     HostFailed,
     /// Whether somebody uses the notebook cannot be seen; it is not stopped for that.
     ActivityUnknown,
+    /// A host could not be suspended or resumed: the home is as it was, kernels begin anew.
+    KernelsLost,
 
     // A person must act.
     /// The change cannot work; nothing was stopped.

@@ -3,10 +3,14 @@
 //! Status is the controller's only memory: what is in here is enough to go on after a crash. Conditions are for machines,
 //! `phase` and the sentences for people.
 
+mod kernels;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use kernels::{KernelState, Kernels};
 
 use crate::shape::{Gpu, HostShape};
 
@@ -60,7 +64,11 @@ pub struct NotebookStatus {
     /// When and why the notebook was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
-    /// What the running host costs by the class's prices.
+    /// What became of the kernels when the notebook was last to be suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<Kernels>,
+    /// What the running host costs by the class's prices. Absent while none runs: a suspended host still costs its kept memory and
+    /// its disks, for which a class has no prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
     /// The values of the request annotations that were carried out: any other value is a new request.
@@ -233,7 +241,7 @@ pub struct HomeRecord {
 pub enum TransitionKind {
     /// A host is made where there is none.
     Create,
-    /// The stopped host is started.
+    /// The stopped host is started, or the suspended one is resumed.
     Start,
     /// A new host is made first, then the home changes hands.
     Handover,
@@ -245,7 +253,7 @@ pub enum TransitionKind {
     Grow,
     /// The running host is told what else it is to offer: buckets, a repository, who may open it.
     Follow,
-    /// The host is stopped.
+    /// The host is stopped or suspended.
     Stop,
     /// Everything is given up, the home by its deletion policy.
     Delete,
@@ -276,6 +284,10 @@ pub enum Step {
     Abandon,
     /// The host is stopped.
     Halt,
+    /// The host is suspended.
+    Suspend,
+    /// The suspended host is resumed, and told to serve again.
+    Resume,
     /// The stopped host is given its new shape.
     Set,
     /// The running pod is given its new resources.

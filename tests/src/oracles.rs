@@ -11,6 +11,7 @@ mod finalizer;
 mod hosts;
 mod ownership;
 mod reasons;
+mod sleepers;
 mod truth;
 mod words;
 
@@ -29,6 +30,7 @@ pub use finalizer::Finalizer;
 pub use hosts::Hosts;
 pub use ownership::Ownership;
 pub use reasons::Reasons;
+pub use sleepers::Sleepers;
 pub use truth::Truth;
 pub use words::Words;
 
@@ -115,6 +117,7 @@ impl Judge {
             Box::new(Finalizer::default()),
             Box::new(Words::default()),
             Box::new(Reasons),
+            Box::new(Sleepers),
             Box::new(Truth),
         ];
         Self { oracles, violations: Vec::new(), known: BTreeSet::new() }

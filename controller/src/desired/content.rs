@@ -4,7 +4,7 @@
 use rehost_api::Notebook;
 use rehost_api::conditions::Reason;
 use rehost_api::guest::{GuestBucket, GuestSource};
-use rehost_api::notebook::IdlePolicy;
+use rehost_api::notebook::{IdleAction, IdlePolicy};
 use rehost_api::shape::{HostShape, PodShape};
 use rehost_api::status::HostKind;
 
@@ -61,7 +61,7 @@ fn repository_name(repository: &str) -> String {
     name.strip_suffix(".git").unwrap_or(name).to_owned()
 }
 
-/// After how long without use the notebook is stopped: its own word, else the class's.
+/// After how long without use the notebook is stopped or suspended: its own words, else the class's.
 pub(super) fn idle(notebook: &Notebook, class: &ClassWord<'_>) -> Result<Option<WishedIdle>, Refusal> {
     let given = class.spec.defaults.as_ref().and_then(|given| given.idle.as_ref()).and_then(after);
     let own = notebook.spec.idle.as_ref().and_then(after);
@@ -70,7 +70,13 @@ pub(super) fn idle(notebook: &Notebook, class: &ClassWord<'_>) -> Result<Option<
         (None, Some(given)) => resolve::of_class(class, "defaults.idle.after", given)?,
         (None, None) => return Ok(None),
     };
-    Ok(Some(WishedIdle { after_s }))
+    Ok(Some(WishedIdle { after_s, then: then(notebook, class) }))
+}
+
+fn then(notebook: &Notebook, class: &ClassWord<'_>) -> IdleAction {
+    let given = class.spec.defaults.as_ref().and_then(|given| given.idle.as_ref()?.then);
+    let own = notebook.spec.idle.as_ref().and_then(|idle| idle.then);
+    own.or(given).unwrap_or_default()
 }
 
 fn after(policy: &IdlePolicy) -> Option<&rehost_api::duration::DurationText> {

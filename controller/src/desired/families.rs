@@ -34,6 +34,9 @@ pub(super) struct Family {
     pub(super) local_ssds_max: Option<u32>,
     /// The metric of a region's quotas that its processors count against, where there is one.
     pub(super) cpu_metric: Option<&'static str>,
+    /// Why none of its machines can be suspended, where that is so
+    /// (<https://cloud.google.com/compute/docs/instances/suspend-resume-instance#limitations>).
+    pub(super) cannot_suspend: Option<&'static str>,
 }
 
 impl Family {
@@ -62,11 +65,17 @@ const PLAIN: Family = Family {
     gpus: Gpus::No,
     local_ssds_max: Some(0),
     cpu_metric: Some("CPUS"),
+    cannot_suspend: None,
 };
 /// A family of the fourth generation: Hyperdisk only, local SSDs only with machine types that bring them.
 const FOURTH: Family = Family { persistent: NONE, hyperdisk: &[B, HA, X, T], cpu_metric: None, ..PLAIN };
 /// A family with GPUs of its own.
-const ACCELERATED: Family = Family { gpus: Gpus::BuiltIn, cpu_metric: None, ..PLAIN };
+const ACCELERATED: Family = Family {
+    gpus: Gpus::BuiltIn,
+    cpu_metric: None,
+    cannot_suspend: Some("a machine type that brings GPUs cannot be suspended"),
+    ..PLAIN
+};
 
 /// Every family that is known, in the order in which people think of them.
 const FAMILIES: &[Family] = &[
@@ -94,7 +103,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "m3", hyperdisk: &[B, HA, X, T], local_ssds_max: Some(8), cpu_metric: Some("M3_CPUS"), ..PLAIN },
     Family { name: "m4", hyperdisk: &[X, B], ..FOURTH },
     Family { name: "h3", persistent: PD1, hyperdisk: &[B, T], cpu_metric: None, ..PLAIN },
-    Family { name: "z3", ..FOURTH },
+    Family { name: "z3", cannot_suspend: Some("a machine type that brings local SSDs is not suspended"), ..FOURTH },
     Family { name: "a2", hyperdisk: &[ML], local_ssds_max: Some(8), cpu_metric: Some("A2_CPUS"), ..ACCELERATED },
     Family { name: "a3", persistent: PD2, hyperdisk: &[B, HA, X, T, ML], ..ACCELERATED },
     Family { name: "a4", persistent: NONE, hyperdisk: &[B, X, ML], local_ssds_max: None, ..ACCELERATED },

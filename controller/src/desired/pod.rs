@@ -1,11 +1,12 @@
 //! A listed pod, resolved.
 
+use rehost_api::Notebook;
 use rehost_api::conditions::Reason;
 use rehost_api::notebook::{PodHost, PodResources};
-use rehost_api::shape::PodShape;
+use rehost_api::shape::{HostShape, PodShape};
 use rehost_api::size::{CpuQuantity, MemoryQuantity, SizeError};
 
-use super::words::ClassWord;
+use super::words::{Asked, ClassWord, Listed};
 use super::{Facts, Refusal, defaults, families, host};
 
 /// Resolves a pod that stands at `path`. `zone` is the home's, empty where the home is a claim: what nodes a cluster
@@ -44,6 +45,23 @@ pub(super) fn shape(
         tolerations: pod.tolerations.clone(),
         ..PodShape::default()
     })
+}
+
+/// A pod that runs keeps the shared memory that it was given by default: it follows the memory, and would else turn every change of
+/// that, which kernels live through, into a move.
+pub(super) fn keep_shared_memory(notebook: &Notebook, hosts: &[Listed], shapes: Vec<HostShape>) -> Vec<HostShape> {
+    let host = notebook.status.as_ref().and_then(|status| status.host.as_ref());
+    let Some(HostShape::Pod(runs)) = host.map(|host| &host.last_shape) else { return shapes };
+    let kept = |(host, shape): (&Listed, HostShape)| match (&host.asked, shape) {
+        (Asked::Pod(asked), HostShape::Pod(mut pod)) => {
+            if asked.shared_memory.is_none() && runs.shared_memory_bytes <= pod.memory_bytes {
+                pod.shared_memory_bytes = runs.shared_memory_bytes;
+            }
+            HostShape::Pod(pod)
+        }
+        (Asked::Pod(_) | Asked::Vm(_), shape) => shape,
+    };
+    hosts.iter().zip(shapes).map(kept).collect()
 }
 
 fn image(class: &ClassWord<'_>, path: &str, pod: &PodHost, own: Option<String>) -> Result<String, Refusal> {

@@ -13,7 +13,7 @@ use super::facts::NamespaceFacts;
 use super::words::{ClassWord, digest, listed, pinned};
 use super::{
     Deletion, Desired, Facts, HomePolicy, Power, Refusal, Requests, Resolution, Subject, When, WishedHost, allowed,
-    content, defaults, home, host, unacted,
+    content, defaults, home, host, pod, unacted,
 };
 use crate::access::AccessHashes;
 use crate::seen::Seen;
@@ -85,7 +85,7 @@ fn wish(
         allowed::namespace_admitted(notebook, &class, namespace)?;
         allowed::hosts_allowed(notebook, &class, &placement.zone, &hosts)?;
         home::suits(notebook, &class, &placement, &hosts)?;
-        host::shapes(&class, &placement.zone, facts, &hosts)?
+        pod::keep_shared_memory(notebook, &hosts, host::shapes(&class, &placement.zone, facts, &hosts)?)
     };
     allowed::content_allowed(notebook, &class, power(notebook))?;
     let shapes = content::in_pods(notebook, shapes)?;

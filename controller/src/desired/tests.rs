@@ -158,6 +158,15 @@ impl Story {
         self
     }
 
+    /// It runs as it is wished for.
+    fn runs(mut self) -> Self {
+        let shape = self.wish().host.shape;
+        let host = serde_json::json!({"kind": "Pod", "name": "nb-t1-a1", "shape": "", "lastShape": shape});
+        let host = serde_json::from_value(host).expect("a host");
+        self.status().host = Some(host);
+        self
+    }
+
     fn status(&mut self) -> &mut NotebookStatus {
         self.notebook.status.get_or_insert_default()
     }

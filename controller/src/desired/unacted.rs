@@ -3,7 +3,7 @@
 //! A line begins with the field, in full; status looks for `spec.source` and `spec.idle`.
 
 use rehost_api::Notebook;
-use rehost_api::notebook::{DeletionPolicy, IdleAction, ResizeWhen, VmHost};
+use rehost_api::notebook::{DeletionPolicy, ResizeWhen, VmHost};
 
 use super::words::{Asked, ClassWord, Listed};
 
@@ -25,7 +25,7 @@ pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]
     lines.extend(when_line(notebook, class));
     let given = class.spec.defaults.as_ref();
     if let Some(whose) = whose(spec.idle.is_some(), given.is_some_and(|given| given.idle.is_some()), class) {
-        lines.extend(idle_line(notebook, class, only_pods, &whose));
+        lines.extend(idle_line(notebook, class, &whose));
     }
     if spec.schedule.is_some() {
         lines.push("spec.schedule: the notebook is not started or stopped by the clock yet".to_owned());
@@ -50,18 +50,14 @@ fn class_lines(class: &ClassWord<'_>) -> Vec<String> {
     limits.into_iter().chain(adopts).collect()
 }
 
-/// What of idleness is not acted on: a machine is stopped where it is to be suspended. A pod cannot be suspended, and is stopped.
-fn idle_line(notebook: &Notebook, class: &ClassWord<'_>, only_pods: bool, whose: &str) -> Option<String> {
+/// What of idleness is not acted on: without a time nothing is.
+fn idle_line(notebook: &Notebook, class: &ClassWord<'_>, whose: &str) -> Option<String> {
     let given = class.spec.defaults.as_ref().and_then(|given| given.idle.as_ref());
     let own = notebook.spec.idle.as_ref();
-    let action = own.and_then(|idle| idle.then).or_else(|| given.and_then(|idle| idle.then)).unwrap_or_default();
     let after = own.and_then(|idle| idle.after.as_ref()).or_else(|| given.and_then(|idle| idle.after.as_ref()));
-    let words = match (after, action) {
-        (None, _) => "nothing says after how long, so an idle notebook is not stopped",
-        (Some(_), IdleAction::Suspend) if !only_pods => "Suspend stops the machine yet",
-        (Some(_), IdleAction::Suspend | IdleAction::Stop) => return None,
-    };
-    Some(format!("spec.idle{whose}: {words}"))
+    after
+        .is_none()
+        .then(|| format!("spec.idle{whose}: nothing says after how long, so an idle notebook is not stopped"))
 }
 
 /// Whether something is set, and by whom.

@@ -63,6 +63,8 @@ fn about_to_be_made(transition: &Transition) -> Option<&HostRecord> {
         | Step::ProveBack
         | Step::Abandon
         | Step::Halt
+        | Step::Suspend
+        | Step::Resume
         | Step::Set
         | Step::Resize
         | Step::Grow

@@ -372,16 +372,17 @@ fn speakers(transition: &Transition) -> Vec<&HostRecord> {
     let (from, to) = (transition.from.as_ref(), transition.to.as_ref());
     let asked = match transition.step {
         Step::Obtain | Step::Boot | Step::Prove | Step::TakeBack => to,
-        Step::LetGo | Step::ProveBack => from,
+        Step::LetGo | Step::ProveBack | Step::Release => from,
         Step::Home
         | Step::Move
         | Step::Return
         | Step::Abandon
         | Step::Halt
+        | Step::Suspend
+        | Step::Resume
         | Step::Set
         | Step::Resize
         | Step::Grow
-        | Step::Release
         | Step::Dispose => None,
     };
     // A pod lets go by ending: whether it still answers is of no interest, and would cost time while nobody is served.

@@ -7,6 +7,11 @@ pub(super) const STANDBY_S: i64 = 900;
 pub(super) const SCHEDULE_S: i64 = 300;
 /// How long a host may take to let go: Compute Engine itself gives a guest 120 s to shut down.
 pub(super) const LET_GO_S: i64 = 120;
+/// How long a host may take to be suspended: Compute Engine writes its memory to storage, which takes minutes where there is much
+/// (<https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-suspend-resume>).
+pub(super) const SUSPEND_S: i64 = 900;
+/// How long a suspended host may take to run again: ten times what it usually takes.
+pub(super) const RESUME_S: i64 = 300;
 /// How long a host that has the disk may take until it serves: a file system check of a large disk included.
 pub(super) const SERVE_S: i64 = 300;
 /// How long a pod's live resize may be deferred by the kubelet before the pod moves instead.

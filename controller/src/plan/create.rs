@@ -1,4 +1,4 @@
-//! A host where there is none (Create), and the stopped host started (Start).
+//! A host where there is none (Create), and the host at rest started or resumed (Start).
 
 use rehost_api::conditions::Reason;
 use rehost_api::guest::GuestRole;
@@ -57,6 +57,8 @@ impl Planner<'_> {
             | Step::Return
             | Step::ProveBack
             | Step::Halt
+            | Step::Suspend
+            | Step::Resume
             | Step::Set
             | Step::Resize
             | Step::Grow
@@ -127,6 +129,9 @@ impl Planner<'_> {
                 Progress::Busy => {}
                 Progress::Failed(failure) => self.start_failed(failure),
             },
+            Step::Resume => self.resume_step(&to),
+            Step::Halt => self.give_up_memory(&to),
+            Step::Abandon => self.abandon_step(&to),
             Step::Home
             | Step::Obtain
             | Step::LetGo
@@ -134,8 +139,7 @@ impl Planner<'_> {
             | Step::TakeBack
             | Step::Return
             | Step::ProveBack
-            | Step::Abandon
-            | Step::Halt
+            | Step::Suspend
             | Step::Set
             | Step::Resize
             | Step::Grow
@@ -145,6 +149,9 @@ impl Planner<'_> {
     }
 
     fn start_failed(&mut self, failure: Failure) {
+        if self.keeps_kernels() {
+            return self.resume_failed(failure);
+        }
         if let Some(failure) = self.again_or(failure) {
             self.note(true, failure.reason, failure.message.clone());
             self.give_up(&failure);

@@ -5,10 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use rehost_api::conditions::{self, ConditionType, Reason};
 use rehost_api::guest::{GuestActivity, GuestReport};
 use rehost_api::labels;
-use rehost_api::status::{HostKind, HostRecord, Step, StopReason, Stopped, TransitionKind};
+use rehost_api::notebook::IdleAction;
+use rehost_api::status::{HostKind, HostRecord, StopReason, Stopped};
 
 use super::Planner;
-use crate::desired::{Desired, WishedIdle};
+use crate::desired::{Desired, WishedIdle, obstacle_to_suspension};
 use crate::observe::Heard;
 
 /// How soon a host is asked again whose buckets or repository are not as wished: soon at first, then ever less often.
@@ -21,7 +22,7 @@ const SPREAD_S_MAX: i64 = 1800;
 const FRESH_S: i64 = 5;
 
 impl Planner<'_> {
-    /// Begins to stop a notebook that nobody uses. Only on an answer of this very look, of this very boot.
+    /// Begins to stop or suspend a notebook that nobody uses. Only on an answer of this very look, of this very boot.
     pub(super) fn begin_idle_stop(&mut self, desired: &Desired, host: &HostRecord) -> bool {
         let (Some(idle), Some(heard)) = (&desired.idle, self.heard(host)) else { return false };
         let fresh = self.observed.fresh && self.now.duration_since(heard.at).as_secs() <= FRESH_S;
@@ -30,15 +31,21 @@ impl Planner<'_> {
             return false;
         }
         self.memory.stopped = Some(Stopped { at: self.now, reason: StopReason::Idle, declared: false });
+        let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let what = match (idle.then, obstacle_to_suspension(&host.last_shape)) {
+            (IdleAction::Stop, _) => "is stopped; the home is kept".to_owned(),
+            (IdleAction::Suspend, None) => "is suspended; kernels are kept".to_owned(),
+            (IdleAction::Suspend, Some(why)) => format!("is stopped, because {why}; the home is kept"),
+        };
         self.note(
             false,
             Reason::Idle,
             format!(
-                "Nothing was going on since {}, so the notebook is stopped; the home is kept. Annotate it with rehost.dev/wake to start it.",
-                since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "Nothing was going on since {since}, so the notebook {what}. Annotate it with {} to go on.",
+                labels::WAKE
             ),
         );
-        self.begin(TransitionKind::Stop, Step::Halt, None, 0);
+        self.begin_rest(desired, StopReason::Idle);
         true
     }
 

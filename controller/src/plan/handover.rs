@@ -30,6 +30,8 @@ impl Planner<'_> {
             Step::Home
             | Step::Boot
             | Step::Halt
+            | Step::Suspend
+            | Step::Resume
             | Step::Set
             | Step::Resize
             | Step::Grow
@@ -76,7 +78,10 @@ impl Planner<'_> {
             HostKind::Pod => self.pod_let_go(from),
         };
         match progress {
-            Progress::Done => self.advance(Step::Move),
+            Progress::Done => {
+                self.forget_kernels();
+                self.advance(Step::Move);
+            }
             Progress::Busy => {}
             Progress::Failed(failure) => {
                 if let Some(failure) = self.again_or(failure) {

@@ -85,6 +85,8 @@ impl Planner<'_> {
             | Step::Return
             | Step::ProveBack
             | Step::Abandon
+            | Step::Suspend
+            | Step::Resume
             | Step::Resize
             | Step::Grow
             | Step::Release

@@ -8,7 +8,7 @@ use rehost_api::labels;
 use rehost_api::shape::HostShape;
 use rehost_api::status::{HomeRecord, HostKind, HostRecord, Resolved, Step, StopReason, Stopped, TransitionKind};
 
-use whereabouts::Whereabouts;
+pub(super) use whereabouts::Whereabouts;
 
 use super::bounds::POLL_SLOW_S;
 use super::{Planner, Situation};
@@ -23,6 +23,7 @@ impl Planner<'_> {
             return;
         }
         self.remember_resolution(desired);
+        self.notice_lost_kernels();
         match self.memory.stopped.clone() {
             Some(stopped) => self.rest(desired, &stopped),
             None => self.run(desired),
@@ -144,19 +145,28 @@ impl Planner<'_> {
                 self.begin_growth(desired);
             }
             Whereabouts::AtRest => {
-                if self.begin_growth(desired) {
-                    return;
-                }
-                let until = stopped.at + jiff::SignedDuration::from_secs(desired.keep_stopped_s);
-                if self.now >= until {
-                    self.begin(TransitionKind::Stop, Step::Release, None, 0);
-                } else {
-                    self.look_again_at(until);
+                if !self.begin_growth(desired) {
+                    self.keep_host(desired, stopped);
                 }
             }
-            Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) => self.begin(TransitionKind::Stop, Step::Halt, None, 0),
+            // The disk under a file system that sleeps is left as it is: it grows when the notebook is woken.
+            Whereabouts::Asleep => {
+                self.situation = Situation::Suspended(stopped.reason);
+                self.keep_host(desired, stopped);
+            }
+            Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) => self.begin_rest(desired, stopped.reason),
             Whereabouts::InMotion(words) => self.wait_for_motion(&words),
             Whereabouts::Unclear(why) => self.situation = Situation::Unclear(why),
+        }
+    }
+
+    /// The host at rest is kept for a time; then only the disk is.
+    fn keep_host(&mut self, desired: &Desired, stopped: &Stopped) {
+        let until = stopped.at + jiff::SignedDuration::from_secs(desired.keep_stopped_s);
+        if self.now >= until {
+            self.begin(TransitionKind::Stop, Step::Release, None, 0);
+        } else {
+            self.look_again_at(until);
         }
     }
 
@@ -164,7 +174,8 @@ impl Planner<'_> {
     fn run(&mut self, desired: &Desired) {
         match self.whereabouts() {
             Whereabouts::Nowhere => self.run_anew(desired),
-            Whereabouts::AtRest => self.run_from_rest(desired),
+            Whereabouts::AtRest => self.run_from_rest(desired, false),
+            Whereabouts::Asleep => self.run_from_rest(desired, true),
             Whereabouts::RunsVm(instance) => self.run_on_vm(desired, &instance),
             Whereabouts::RunsPod(pod) => self.run_on_pod(desired, &pod),
             Whereabouts::InMotion(words) => self.wait_for_motion(&words),
@@ -195,8 +206,8 @@ impl Planner<'_> {
         self.begin(TransitionKind::Create, step, Some(to), candidate);
     }
 
-    /// The host is stopped: it is started, set and started, or left for another.
-    fn run_from_rest(&mut self, desired: &Desired) {
+    /// The host is stopped or suspended: it is started or resumed, set and started, or left for another.
+    fn run_from_rest(&mut self, desired: &Desired, sleeps: bool) {
         if self.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some()) {
             self.note(true, Reason::HostFailed, "The host was stopped, not by our doing; it is started again.");
             self.serve_no_more();
@@ -204,7 +215,9 @@ impl Planner<'_> {
         let Some((candidate, shape)) = self.candidate(desired) else { return };
         self.handled_restart();
         let Some(host) = self.memory.host.clone() else { return };
-        if host.last_shape == shape {
+        if host.last_shape == shape && sleeps {
+            self.begin_resume(host, candidate);
+        } else if host.last_shape == shape {
             let to = HostRecord { serving_since: None, ..host };
             self.begin(TransitionKind::Start, Step::Boot, Some(to), candidate);
         } else if desired.in_place && self.can_change_in_place(&shape) {

@@ -1,7 +1,7 @@
 //! What the planner remembers from one pass to the next: the part of status that is memory, not report.
 
 use rehost_api::status::{
-    FormerHost, Handled, HomeRecord, HostRecord, NotebookStatus, Resolved, Retry, Stopped, Transition,
+    FormerHost, Handled, HomeRecord, HostRecord, Kernels, NotebookStatus, Resolved, Retry, Stopped, Transition,
 };
 
 /// The planner's memory, as status keeps it.
@@ -23,6 +23,8 @@ pub struct Memory {
     pub retry: Option<Retry>,
     /// When and why the notebook was stopped.
     pub stopped: Option<Stopped>,
+    /// What became of the kernels when the notebook was last to be suspended.
+    pub kernels: Option<Kernels>,
     /// The requests that were carried out.
     pub handled: Handled,
 }
@@ -40,13 +42,15 @@ impl Memory {
             last_transition: status.last_transition.unwrap_or(0),
             retry: status.retry.clone(),
             stopped: status.stopped.clone(),
+            kernels: status.kernels.clone(),
             handled: status.handled.clone().unwrap_or_default(),
         }
     }
 
     /// Writes the memory into a status.
     pub fn write(&self, status: &mut NotebookStatus) {
-        let Self { resolved, host, former, home, transition, last_transition, retry, stopped, handled } = self.clone();
+        let Self { resolved, host, former, home, transition, last_transition, retry, stopped, kernels, handled } =
+            self.clone();
         status.resolved = resolved;
         status.host = host;
         status.former = former;
@@ -55,6 +59,7 @@ impl Memory {
         status.last_transition = (last_transition > 0).then_some(last_transition);
         status.retry = retry;
         status.stopped = stopped;
+        status.kernels = kernels;
         status.handled = (handled != Handled::default()).then_some(handled);
     }
 }

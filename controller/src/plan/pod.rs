@@ -240,6 +240,7 @@ impl Planner<'_> {
         };
         self.note(false, Reason::AsDeclared, format!("Jupyter answers on {}.", proven.shape));
         self.memory.host = Some(proven);
+        self.forget_kernels();
         if let Some(home) = &mut self.memory.home {
             home.formatted = true;
         }

@@ -12,6 +12,8 @@ pub enum Situation {
     AsDeclared,
     /// It is stopped as asked, by idle, schedule or lifetime.
     Stopped(StopReason),
+    /// It is suspended, for one of the same reasons.
+    Suspended(StopReason),
     /// A change waits for idle, the next stop or a window.
     ChangePending(String),
     /// It serves on another shape than the wished one, or nothing could be had at all: memory's `retry` says why and until when.

@@ -1,4 +1,4 @@
-//! Stopping: the host goes to rest, the home stays with it; after a time only the disk is kept.
+//! Stopping: the host goes to rest, its memory kept or not, the home stays with it; after a time only the disk is kept.
 
 use rehost_api::status::{HostKind, Step};
 
@@ -9,6 +9,9 @@ impl Planner<'_> {
         let Some(transition) = self.memory.transition.clone() else { return };
         let Some(from) = transition.from else { return self.lost_step() };
         self.serve_no_more();
+        if transition.step == Step::Suspend {
+            return self.suspend_step(&from);
+        }
         let progress = match (transition.step, from.kind) {
             (Step::Release, HostKind::Vm) => self.vm_deleted(&from),
             (_, HostKind::Vm) => {
@@ -21,6 +24,7 @@ impl Planner<'_> {
             Progress::Done => {
                 if transition.step == Step::Release {
                     self.memory.host = None;
+                    self.forget_kernels();
                 } else if let Some(host) = &mut self.memory.host {
                     host.address = None;
                 }

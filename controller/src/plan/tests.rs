@@ -8,3 +8,4 @@ mod faults;
 mod ownership;
 mod stage;
 mod stories;
+mod suspension;

@@ -20,7 +20,7 @@ impl Planner<'_> {
             retry.tried = candidate;
         }
         let from = self.memory.host.clone();
-        self.note(false, kind_reason(kind), begin_message(kind, from.as_ref(), to.as_ref()));
+        self.note(false, kind_reason(kind, step), begin_message(kind, step, from.as_ref(), to.as_ref()));
         self.memory.transition = Some(Transition {
             id,
             kind,
@@ -211,23 +211,27 @@ impl Planner<'_> {
     }
 }
 
-fn kind_reason(kind: TransitionKind) -> Reason {
+/// What is done, in one word.
+pub fn kind_reason(kind: TransitionKind, step: Step) -> Reason {
     match kind {
         TransitionKind::Create => Reason::Creating,
+        TransitionKind::Start if step == Step::Resume => Reason::Resuming,
         TransitionKind::Start => Reason::Starting,
         TransitionKind::Handover => Reason::Moving,
         TransitionKind::InPlace | TransitionKind::LiveResize | TransitionKind::Grow => Reason::Resizing,
         TransitionKind::Follow => Reason::Configuring,
+        TransitionKind::Stop if step == Step::Suspend => Reason::Suspending,
         TransitionKind::Stop => Reason::Stopping,
         TransitionKind::Delete => Reason::Deleting,
     }
 }
 
-fn begin_message(kind: TransitionKind, from: Option<&HostRecord>, to: Option<&HostRecord>) -> String {
+fn begin_message(kind: TransitionKind, step: Step, from: Option<&HostRecord>, to: Option<&HostRecord>) -> String {
     let from = from.map_or("nothing", |host| host.shape.as_str());
     let to = to.map_or("nothing", |host| host.shape.as_str());
     match kind {
         TransitionKind::Create => format!("A host is being made: {to}."),
+        TransitionKind::Start if step == Step::Resume => format!("The suspended host is being resumed: {to}."),
         TransitionKind::Start => format!("The host is being started: {to}."),
         TransitionKind::Handover => {
             format!("Moving from {from} to {to}: the new host is obtained first, {from} serves until then.")
@@ -236,6 +240,7 @@ fn begin_message(kind: TransitionKind, from: Option<&HostRecord>, to: Option<&Ho
         TransitionKind::LiveResize => format!("Changing the running pod from {from} to {to}."),
         TransitionKind::Grow => "The home disk grows.".to_owned(),
         TransitionKind::Follow => "The running host is told what it is to offer; nothing is interrupted.".to_owned(),
+        TransitionKind::Stop if step == Step::Suspend => format!("Suspending {from}; kernels are kept."),
         TransitionKind::Stop => format!("Stopping {from}; the home is kept."),
         TransitionKind::Delete => "The notebook is being deleted.".to_owned(),
     }
@@ -277,6 +282,8 @@ fn in_words(mutation: &Mutation) -> String {
             let with = if gpus.is_empty() { String::new() } else { format!(" with {}", gpus.join(", ")) };
             format!("a VM of {}{with} cannot be had in {zone}", instance.machine_type)
         }
+        Mutation::SuspendInstance { name, .. } => format!("the VM {name} cannot be suspended in {zone}"),
+        Mutation::ResumeInstance { name, .. } => format!("the VM {name} cannot be resumed in {zone}"),
         Mutation::StartInstance { name, .. } => format!("the VM {name} cannot be started in {zone}"),
         other => format!("{} of {} in {zone} failed", other.verb(), other.target()),
     }

@@ -1,8 +1,9 @@
 //! Sub-goals around a VM. Each looks first whether it is reached already, so that each can be asked for again at any time.
-//! Here is what its guest is asked and says; its order is in [`obtain`], its stop, start and end in [`power`].
+//! Here is what its guest is asked and says; its order is in [`obtain`], its stop, start and end in [`power`], its sleep in [`sleep`].
 
 mod obtain;
 mod power;
+mod sleep;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use rehost_api::labels;
 use rehost_api::shape::digest_of;
 use rehost_api::status::{HostRecord, TransitionKind};
 
-use super::bounds::{LET_GO_S, POLL_S, POLL_URGENT_S};
+use super::bounds::{LET_GO_S, POLL_S, POLL_URGENT_S, RESUME_S};
 use super::{Failure, Planner, Progress, Weight};
 pub(super) use obtain::{accelerators, maintenance, scheduling};
 
@@ -104,7 +105,8 @@ impl Planner<'_> {
     pub(super) fn vm_serving(&mut self, host: &HostRecord) -> Progress {
         let handover = self.memory.transition.as_ref().is_some_and(|it| it.kind == TransitionKind::Handover);
         self.look_again_in(if handover { POLL_URGENT_S } else { POLL_S });
-        self.waiting_for(format!("{} mounts the home and starts Jupyter", host.shape));
+        let does = if self.keeps_kernels() { "wakes" } else { "mounts the home and starts Jupyter" };
+        self.waiting_for(format!("{} {does}", host.shape));
         let Some(report) = self.current_report(host, &host.nonce) else { return Progress::Busy };
         match (report.state, self.fault_of(host, &report)) {
             (_, Some(failure)) => Progress::Failed(failure),
@@ -157,16 +159,16 @@ impl Planner<'_> {
         }
         match instance.status {
             InstanceStatus::Stopped => Progress::Done,
-            InstanceStatus::Running if !self.overdue(LET_GO_S) => self.vm_asked_to_let_go(host, &instance, nonce),
+            InstanceStatus::Running if !self.overdue(self.let_go_bound_s()) => {
+                self.vm_asked_to_let_go(host, &instance, nonce)
+            }
             InstanceStatus::Running | InstanceStatus::Repairing => {
                 self.waiting_for(format!("{} did not let go in {LET_GO_S} s and is being stopped", host.name));
                 self.vm_stopped(host)
             }
-            // A suspended machine still has the file system mounted in its memory: it must run to let go.
-            InstanceStatus::Suspended => self.cloud(
-                "resume",
-                Mutation::ResumeInstance { place: place(host), name: host.name.clone(), id: instance.id },
-            ),
+            InstanceStatus::Suspended if self.has_lost_kernels() => self.vm_stopped(host),
+            // It still has the file system mounted in its memory: it must run to let go.
+            InstanceStatus::Suspended => self.vm_woken_to_let_go(host, &instance),
             InstanceStatus::Pending
             | InstanceStatus::Provisioning
             | InstanceStatus::Staging
@@ -179,6 +181,11 @@ impl Planner<'_> {
                 Progress::Busy
             }
         }
+    }
+
+    /// The time to let go of one that slept begins when it has been resumed.
+    fn let_go_bound_s(&self) -> i64 {
+        LET_GO_S + if self.keeps_kernels() { RESUME_S } else { 0 }
     }
 
     fn vm_asked_to_let_go(&mut self, host: &HostRecord, instance: &Instance, nonce: &str) -> Progress {

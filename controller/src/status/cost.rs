@@ -7,6 +7,10 @@ use crate::desired::Resolution;
 use crate::plan::Plan;
 
 /// What the running host costs, where the class has a price for every part of it.
+///
+/// Nothing is assumed of a suspended host: Compute Engine bills its kept memory as storage, for which a class has no price, and no
+/// figure is better than that of the running machine
+/// (<https://cloud.google.com/compute/docs/instances/suspend-stop-reset-instances-overview>).
 pub(super) fn cost(resolution: &Resolution, previous: &NotebookStatus, plan: &Plan, now: Timestamp) -> Option<Cost> {
     let host = plan.memory.host.as_ref().filter(|host| host.serving_since.is_some())?;
     let Ok(desired) = &resolution.wish else { return previous.cost.clone() };

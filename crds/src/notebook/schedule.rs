@@ -24,7 +24,9 @@ pub struct IdlePolicy {
 /// What happens to an idle notebook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum IdleAction {
-    /// Memory is kept, so that kernels go on where they were; where the shape cannot, as `Stop`.
+    /// The host is suspended: its memory is kept, so that kernels go on where they were once it is woken. A pod, and a machine with a
+    /// GPU or local SSDs, cannot be suspended and is stopped. Whoever changes a suspended notebook wakes it first. Compute Engine keeps
+    /// the memory for 60 days, and bills its storage.
     Suspend,
     /// The host is given up, the home is kept.
     #[default]

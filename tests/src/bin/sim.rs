@@ -6,6 +6,7 @@
 //! sim --every 1                          a cut at every request, in all three places, and once again in the recovery
 //! sim --every 29 --whole                 at every 29th, with the story told to its end after each
 //! sim --seeds 50 --faults                fifty seeds with random faults
+//! sim --asleep --every 1                 the same of the story of a notebook that is suspended and woken
 //! sim --hash                             only the hash of the run: equal runs have equal ones
 //! ```
 
@@ -29,6 +30,9 @@ struct Arguments {
     /// Only the part of the story that plays on virtual machines.
     #[arg(long)]
     machines: bool,
+    /// The story of a notebook that is suspended and woken instead.
+    #[arg(long, conflicts_with = "machines")]
+    asleep: bool,
     /// Tell the story to its end, however early the last cut comes.
     #[arg(long)]
     whole: bool,
@@ -69,7 +73,11 @@ fn cut(text: &str) -> Result<Cut, String> {
 }
 
 fn plans(arguments: &Arguments) -> Vec<Plan> {
-    let extent = if arguments.machines { Extent::Machines } else { Extent::Whole };
+    let extent = match (arguments.machines, arguments.asleep) {
+        (true, _) => Extent::Machines,
+        (false, true) => Extent::Asleep,
+        (false, false) => Extent::Whole,
+    };
     let faults = arguments.faults.then(Rates::default);
     let length = if arguments.whole { Length::Whole } else { Length::Recovery };
     let mut plans = Vec::new();

@@ -52,6 +52,19 @@ fn lies(scene: &Scene, world: &World, notebook: &NotebookScene) -> Vec<String> {
     if status.phase == Some(Phase::Stopped) && (runs || serves) {
         found.push(format!("{name}: it is Stopped, and a host runs"));
     }
+    let sleeps = scene.vms_of(&notebook.uid).any(|(_, vm)| vm.status == Status::Suspended);
+    let says_so = match status.phase {
+        Some(Phase::Suspended) => Some(true),
+        Some(Phase::Stopped | Phase::Running) => Some(false),
+        // What the cloud does not say at the moment, status does not say either.
+        Some(
+            Phase::Pending | Phase::Starting | Phase::Resizing | Phase::Moving | Phase::Stopping | Phase::Deleting,
+        )
+        | None => None,
+    };
+    if says_so.is_some_and(|says_so| says_so != sleeps) {
+        found.push(format!("{name}: its phase is {:?}; that a host is suspended is {sleeps}", status.phase));
+    }
     found
 }
 

@@ -52,6 +52,7 @@ impl Plan {
         let faults = if faults.is_some() { " --faults" } else { "" };
         let extent = match self.extent {
             Extent::Machines => " --machines",
+            Extent::Asleep => " --asleep",
             Extent::Whole => "",
         };
         format!("cargo run --release -p rehost-tests --bin sim -- --seed {seed}{extent}{faults}{cuts}{length} --story")

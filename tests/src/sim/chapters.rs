@@ -17,16 +17,18 @@ pub enum Extent {
     Machines,
     /// In pods too.
     Whole,
+    /// Another story: of a notebook that is suspended and woken ([`super::asleep`]).
+    Asleep,
 }
 
 /// The guest's own times that the reference does not have, in seconds at most: to see the disk, format and mount it and
 /// serve; to let go.
-const GUEST_SERVES_S: f64 = 6.5;
+pub(super) const GUEST_SERVES_S: f64 = 6.5;
 const GUEST_LETS_GO_S: f64 = 3.0;
 /// The pause before the first round after a stockout, which is the product's and not the cloud's.
-const ROUND_S: f64 = 120.0;
+pub(super) const ROUND_S: f64 = 120.0;
 /// How long a former host is kept in the story.
-const KEEP_OLD_S: f64 = 30.0;
+pub(super) const KEEP_OLD_S: f64 = 30.0;
 
 /// The name of the story's notebook.
 pub const NAME: &str = "taxi-fares";
@@ -55,6 +57,11 @@ fn move_s() -> f64 {
         ])
 }
 
+/// The longest that the cloud and the guests take for a handover to a machine without a GPU, in seconds.
+pub(super) fn handover_s() -> f64 {
+    move_s() + cloud_s(&["instances.insert", "guest.boot"])
+}
+
 /// The manifest, with that host and state.
 pub fn manifest(name: &str, host: &Value, state: &str) -> Value {
     json!({
@@ -72,18 +79,21 @@ pub fn manifest(name: &str, host: &Value, state: &str) -> Value {
     })
 }
 
-fn chapter(name: &'static str, acts: Vec<Act>, until: Condition, cloud_s: f64) -> Chapter {
+pub(super) fn chapter(name: &'static str, acts: Vec<Act>, until: Condition, cloud_s: f64) -> Chapter {
     Chapter { name, acts, until, meanwhile: None, cloud_s, rests: true, still: false }
 }
 
-/// The story.
+/// The story, or that of its sleep.
 pub fn chapters(extent: Extent) -> Vec<Chapter> {
+    if extent == Extent::Asleep {
+        return super::asleep::chapters();
+    }
     let apply = |host: Value, state: &str| Act::Apply(manifest(NAME, &host, state));
     let small = json!({"vm": {"machineType": "n1-standard-4"}});
     let large = json!({"vm": {"machineType": "n1-standard-8"}});
     let gpu = json!({"vm": {"machineType": "n1-standard-8", "gpu": {"type": "nvidia-tesla-t4", "count": 1}}});
     let created_s = GUEST_SERVES_S + cloud_s(&["disks.insert", "instances.insert", "guest.boot"]);
-    let handover_s = move_s() + cloud_s(&["instances.insert", "guest.boot"]);
+    let handover_s = handover_s();
     let gpu_s = move_s() + cloud_s(&["instances.insert.gpu", "guest.boot.gpu"]);
     let retired_s = KEEP_OLD_S + cloud_s(&["instances.stop", "instances.delete"]);
     let mut told = vec![

@@ -1,6 +1,8 @@
 //! What a chapter can wait for.
 
-use rehost_api::status::{HostKind, Phase};
+use std::sync::{Arc, OnceLock};
+
+use rehost_api::status::{HostKind, KernelState, Phase};
 
 use super::story::{Condition, View};
 use crate::world::Place;
@@ -49,6 +51,45 @@ pub fn is_stopped() -> Condition {
         let phase = view.status()?.phase;
         expect(phase == Some(Phase::Stopped), || format!("its phase is {phase:?}"))?;
         expect(!view.serves(), || "Jupyter still answers".to_owned())
+    })
+}
+
+/// Suspended because nobody used it, and which boot it is that sleeps.
+pub fn is_suspended(boot: &Arc<OnceLock<String>>) -> Condition {
+    let boot = boot.clone();
+    Box::new(move |view| {
+        is_ready(view)?;
+        let status = view.status()?;
+        let kept = status.kernels.as_ref().map(|kernels| kernels.state);
+        expect(status.phase == Some(Phase::Suspended) && kept == Some(KernelState::Kept), || {
+            format!("its phase is {:?}, its kernels {kept:?}", status.phase)
+        })?;
+        expect(!view.serves(), || "Jupyter still answers".to_owned())?;
+        boot.get_or_init(|| view.boot().unwrap_or_default());
+        Ok(())
+    })
+}
+
+/// Jupyter answers in the boot that slept.
+pub fn boots_as_before(boot: &Arc<OnceLock<String>>) -> Condition {
+    let boot = boot.clone();
+    Box::new(move |view| {
+        is_ready(view)?;
+        expect(view.serves(), || "Jupyter does not answer".to_owned())?;
+        let (before, now) = (boot.get().cloned(), view.boot());
+        expect(before.is_some() && before == now, || format!("boot {before:?} slept, and {now:?} serves"))
+    })
+}
+
+/// The suspended host could not be had again, and status says so.
+pub fn has_lost_kernels() -> Condition {
+    Box::new(|view| {
+        let (status, reason, message) = view.condition("Ready")?;
+        expect(status == "False" && reason == "Stockout", || format!("Ready is {status}, {reason}: {message}"))?;
+        let status = view.status()?;
+        expect(status.transition.is_none(), || "something is still under way".to_owned())?;
+        let lost = status.kernels.as_ref().is_some_and(|kernels| kernels.state == KernelState::Lost);
+        expect(lost, || format!("its kernels are {:?}", status.kernels))
     })
 }
 

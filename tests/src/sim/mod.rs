@@ -13,6 +13,7 @@
 //! - The oracles see all that happens in one millisecond of virtual time as one step where nobody's request lies between.
 //! - The controller's own computing takes no time.
 
+mod asleep;
 mod campaign;
 mod chance;
 mod chapters;

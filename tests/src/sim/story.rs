@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rehost_api::guest::{GuestActivity, GuestReport, GuestSeen, GuestState, REPORT_KEY, REPORT_NAMESPACE};
 use rehost_api::status::{HostRecord, NotebookStatus};
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use super::scene::{NotebookScene, Scene};
 use super::shared::PERSON;
 use super::{NAMESPACE, Run, ZONE};
 use crate::oracles::{IdleLooks, Stillness};
+use crate::world::Place;
 
 /// How long nothing must be written until a chapter counts as over.
 const QUIET: Duration = Duration::from_secs(5);
@@ -24,6 +26,8 @@ pub enum Act {
     Apply(Value),
     /// An annotation is set.
     Annotate(&'static str, String),
+    /// Nobody uses the notebook any more, and its host says so: the simulated guests do not speak of use by themselves.
+    LeaveAlone,
     /// The notebook is deleted.
     Delete,
     /// At most so many machines of the shape can be had from now on; `None` lifts that.
@@ -88,6 +92,13 @@ impl View<'_> {
             ));
         }
         Ok((found.status.clone(), found.reason.clone(), found.message.clone()))
+    }
+
+    /// The boot that its host is in, asleep or awake.
+    pub fn boot(&self) -> Option<String> {
+        let host = self.host().ok()?;
+        let vm = self.scene.cloud.vms.get(&Place::new(&host.zone, &host.name))?;
+        vm.guest.as_ref().map(|guest| guest.boot_id.clone())
     }
 
     /// Whether Jupyter answers on any host of the notebook.
@@ -195,6 +206,10 @@ impl Run {
                 let patch = json!({"metadata": {"annotations": {*key: value}}});
                 hand.patch("Notebook", NAMESPACE, name, "", &patch).map(|_| ())
             }
+            Act::LeaveAlone => {
+                self.is_left_alone(name);
+                Ok(())
+            }
             Act::Delete => hand.delete("Notebook", NAMESPACE, name).map(|_| ()),
             Act::Capacity(pattern, most) => {
                 self.with_world(|world| world.capacity_set(ZONE, pattern, *most));
@@ -203,6 +218,35 @@ impl Run {
         };
         self.shared().stepped();
         done.map_err(|refusal| refusal.message)
+    }
+
+    /// The serving host reports once more, with what it sees of its use: nothing, from now on.
+    fn is_left_alone(&self, name: &str) {
+        let scene = self.shared().scene();
+        let view = View { scene: &scene, name };
+        let Ok(status) = view.status() else { return };
+        let (Some(host), Some(home)) = (&status.host, &status.home) else { return };
+        let activity = GuestActivity {
+            last_activity: scene.now,
+            kernels: 1,
+            busy_kernels: 0,
+            connections: 0,
+            terminals: 0,
+            busy_terminals: 0,
+        };
+        let report = GuestReport {
+            boot_id: host.boot_id.clone().unwrap_or_default(),
+            nonce: host.nonce.clone(),
+            state: GuestState::Serving,
+            content_id: Some(home.content_id.clone()),
+            failure: None,
+            message: String::new(),
+            seen: GuestSeen { activity: Some(activity), ..GuestSeen::default() },
+        };
+        let text = serde_json::to_string(&report).unwrap_or_default();
+        self.with_world(|world| {
+            world.guest_attribute_set(&host.zone, &host.name, REPORT_NAMESPACE, REPORT_KEY, &text);
+        });
     }
 
     /// Waits until the condition holds, at most `bound_s` virtual seconds.

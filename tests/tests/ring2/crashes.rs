@@ -8,26 +8,42 @@ use rehost_tests::sim::{Cut, CutPlace, Cuts, Extent, Left, Length, Outcome, Plan
 /// At every so-manieth request the controller is cut down, in each place, and once more while it recovers from that. Not a divisor
 /// of any rhythm in the story. `REHOST_CRASH_EVERY=1` takes all of them; the command line's `sim --every K` does the same.
 const EVERY: usize = 29;
+/// The same for the story of a notebook that sleeps, most of whose requests are looks whether it sleeps by now.
+const EVERY_ASLEEP: usize = 97;
 /// After how many runs the test says how far it is.
 const PROGRESS_EVERY: usize = 50;
 
 fn plan(settings: Settings) -> Plan {
-    Plan { extent: Extent::Whole, length: Length::Recovery, settings }
+    plan_of(Extent::Whole, settings)
 }
 
-fn plans(outcome: &Outcome) -> Vec<Plan> {
+fn plan_of(extent: Extent, settings: Settings) -> Plan {
+    Plan { extent, length: Length::Recovery, settings }
+}
+
+fn plans(extent: Extent, every: usize, outcome: &Outcome) -> Vec<Plan> {
     let asked = std::env::var("REHOST_CRASH_EVERY").ok();
-    let every = asked.map_or(EVERY, |every| every.parse().expect("REHOST_CRASH_EVERY is a number from 1 up"));
+    let every = asked.map_or(every, |every| every.parse().expect("REHOST_CRASH_EVERY is a number from 1 up"));
     let cuts = Cuts::of(outcome, every, 1, outcome.requests());
     println!("{cuts}");
-    cuts.runs.into_iter().map(|cuts| plan(Settings { cuts, ..Settings::default() })).collect()
+    cuts.runs.into_iter().map(|cuts| plan_of(extent, Settings { cuts, ..Settings::default() })).collect()
 }
 
 #[test]
 fn a_crash_at_any_request_leaves_nothing_behind() {
-    let whole = plan(Settings::default()).run();
-    assert!(whole.is_fine(), "{}", whole.report(&plan(Settings::default()).replay()));
-    let plans = plans(&whole);
+    nothing_is_left_behind(Extent::Whole, EVERY);
+}
+
+#[test]
+fn a_crash_at_any_request_leaves_a_sleeper_as_it_is() {
+    nothing_is_left_behind(Extent::Asleep, EVERY_ASLEEP);
+}
+
+fn nothing_is_left_behind(extent: Extent, every: usize) {
+    let whole = plan_of(extent, Settings::default());
+    let told = whole.run();
+    assert!(told.is_fine(), "{}", told.report(&whole.replay()));
+    let plans = plans(extent, every, &told);
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let mut wrong = Vec::new();
     let tally = campaign(&plans, jobs, |plan, outcome, tally| {

@@ -27,6 +27,22 @@ fn the_story_without_faults() {
 }
 
 #[test]
+fn the_story_of_a_notebook_that_sleeps() {
+    for seed in 1..4 {
+        let settings = Settings { seed, check_shapes: true, ..Settings::default() };
+        passes(&Plan { extent: Extent::Asleep, length: Length::Whole, settings });
+    }
+}
+
+#[test]
+fn the_story_of_a_notebook_that_sleeps_with_random_faults() {
+    for seed in 100..104 {
+        let settings = Settings { seed, faults: Some(Rates::default()), ..Settings::default() };
+        passes(&Plan { extent: Extent::Asleep, length: Length::Whole, settings });
+    }
+}
+
+#[test]
 fn the_story_with_other_durations() {
     for seed in 2..5 {
         passes(&plan(Settings { seed, ..Settings::default() }));

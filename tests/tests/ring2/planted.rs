@@ -9,6 +9,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use rehost_api::Notebook;
 use rehost_tests::sim::scene::NotebookScene;
 use rehost_tests::sim::{Act, Extent, Failed, NAME, NAMESPACE, PROJECT, Run, Settings, ZONE, chapters, simulate, tell};
+use rehost_tests::world::hand::Status;
 use rehost_tests::world::{GuestFault, Method, Request};
 use serde_json::{Value, json};
 
@@ -105,6 +106,21 @@ fn a_change_of_what_is_others_is_seen_by_ownership() {
         run.wait(Duration::from_mins(1)).await;
         let answer = run.forge_in_cloud(&request(Method::Delete, "instances/somebodys", None));
         assert_eq!(answer.status, 200, "{}", answer.body);
+    });
+}
+
+/// What sleeps is changed as if it were stopped.
+#[test]
+fn a_change_of_what_sleeps_is_seen_by_sleepers() {
+    caught_by("sleepers", |run| async move {
+        let name = host(&run);
+        let asked = request(Method::Post, &format!("instances/{name}/suspend"), None);
+        run.with_world(|world| assert_eq!(world.handle(world.now(), &asked).status, 200));
+        let sleeps = || run.shared().scene().cloud.vms.values().any(|vm| vm.status == Status::Suspended);
+        while !sleeps() {
+            run.wait(Duration::from_millis(50)).await;
+        }
+        run.forge_in_cloud(&request(Method::Post, &format!("instances/{name}/setMetadata"), Some(json!({}))));
     });
 }
 

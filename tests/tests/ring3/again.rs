@@ -101,6 +101,7 @@ async fn perform(ring: &Ring, act: &Act) {
             notebooks.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await.expect("it is annotated");
         }
         Act::Delete => drop(notebooks.delete(NAME, &DeleteParams::default()).await.expect("it can be deleted")),
+        Act::LeaveAlone => panic!("nobody sleeps in this story"),
         Act::Capacity(pattern, most) => ring.stand.cloud.capacity(ZONE, pattern, *most),
     }
 }

@@ -118,6 +118,17 @@ fn a_pod_of_which_nothing_is_said() {
     assert_eq!((pod.machine_type.as_str(), pod.service_account.as_str(), pod.gpu), ("", "", None));
 }
 
+/// Shared memory follows the memory by default; in a pod that runs, a change of memory must not become a move for it.
+#[test]
+fn a_running_pods_memory_is_raised_without_its_shared_memory() {
+    let runs = story("{host: {pod: {resources: {memory: 4Gi}}}}").runs();
+    let raised = runs.edit("{host: {pod: {resources: {memory: 16Gi}}}}");
+    let pod = raised.pod();
+    assert_eq!((pod.memory_bytes, pod.shared_memory_bytes), (16 << 30, 2 << 30));
+    let asked = raised.edit("{host: {pod: {sharedMemory: 8Gi}}}").pod();
+    assert_eq!(asked.shared_memory_bytes, 8 << 30, "what is asked for is given");
+}
+
 #[test]
 fn a_pod_takes_what_it_leaves_out_from_the_class() {
     let class = "{defaults: {host: {pod: {resources: {cpu: 500m, memory: 32Gi, ephemeralStorage: 10Gi},

@@ -72,7 +72,10 @@ impl Planner<'_> {
         }
         let to = HostRecord { serving_since: None, ..host.clone() };
         self.serve_no_more();
-        if tried.is_none() && has_home {
+        if has_home && self.keeps_kernels() {
+            // Somebody else resumed it: its memory is as it was.
+            self.begin_resume(to, 0);
+        } else if tried.is_none() && has_home {
             self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
         } else {
             self.handled_restart();

@@ -8,11 +8,13 @@ use crate::seen::Seen;
 use crate::watch::slim::{PodPhase, PodSeen};
 
 /// Where the host that has the home is found.
-pub(super) enum Whereabouts {
+pub(in crate::plan) enum Whereabouts {
     /// There is none.
     Nowhere,
-    /// A VM at rest.
+    /// A VM at rest, without its memory.
     AtRest,
+    /// A VM at rest whose memory is kept.
+    Asleep,
     /// A VM that runs.
     RunsVm(Box<Instance>),
     /// A pod that has not ended.
@@ -24,7 +26,7 @@ pub(super) enum Whereabouts {
 }
 
 impl Planner<'_> {
-    pub(super) fn whereabouts(&self) -> Whereabouts {
+    pub(in crate::plan) fn whereabouts(&self) -> Whereabouts {
         let Some(host) = &self.memory.host else { return Whereabouts::Nowhere };
         match host.kind {
             HostKind::Vm => match self.instance(&host.name) {
@@ -32,7 +34,8 @@ impl Planner<'_> {
                 Seen::Unknown(why) => Whereabouts::Unclear(why),
                 Seen::Present(instance) => match instance.status {
                     InstanceStatus::Running => Whereabouts::RunsVm(Box::new(instance)),
-                    InstanceStatus::Stopped | InstanceStatus::Suspended => Whereabouts::AtRest,
+                    InstanceStatus::Stopped => Whereabouts::AtRest,
+                    InstanceStatus::Suspended => Whereabouts::Asleep,
                     InstanceStatus::Pending
                     | InstanceStatus::Provisioning
                     | InstanceStatus::Staging

@@ -3,6 +3,7 @@
 use rehost_api::guest::{
     GuestActivity, GuestBucket, GuestBucketSeen, GuestFailure, GuestSource, GuestSourceSeen, GuestState,
 };
+use rehost_api::notebook::IdleAction;
 use rehost_api::shape::{HostShape, PodShape};
 use rehost_api::status::{Phase, StopReason};
 
@@ -38,7 +39,7 @@ fn used_pod() -> Stage {
 }
 
 fn used_on(mut stage: Stage) -> Stage {
-    stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S }));
+    stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S, then: IdleAction::Stop }));
     stage.seen.activity = Some(activity(&stage));
     stage.play();
     stage.script.clear();
@@ -191,7 +192,7 @@ fn an_idle_pod_is_stopped_and_woken() {
 #[test]
 fn without_a_key_a_pod_is_not_asked_and_nothing_is_known_of_it() {
     let mut stage = Stage::running(pod(2000));
-    stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S })).play();
+    stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S, then: IdleAction::Stop })).play();
     let planned = plan(&stage.resolution, &stage.observed(), stage.now);
     assert_eq!((planned.wake_at, planned.wants_evidence), (None, false));
     let activity = stage.status.conditions.iter().find(|condition| condition.type_ == "Activity").unwrap();

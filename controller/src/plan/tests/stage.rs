@@ -63,6 +63,7 @@ pub(super) enum Denial {
     Forbidden,
     Hiccup,
     InUse,
+    Unsupported,
 }
 
 impl Denial {
@@ -78,6 +79,7 @@ impl Denial {
             ),
             Self::Forbidden => GceError::new(Cause::PermissionDenied, "Required 'compute.instances.create' permission"),
             Self::Hiccup => GceError::new(Cause::Server, "Internal error"),
+            Self::Unsupported => GceError::new(Cause::Invalid, "This is not supported for the instance"),
             Self::InUse => GceError::new(Cause::ResourceInUse, "The disk is being used"),
         }
     }
@@ -92,6 +94,8 @@ pub(super) enum Fault {
     Guest(GuestFailure),
     /// Guests do not let go when asked.
     Deaf,
+    /// Guests that serve say nothing more in this boot.
+    Silent,
     /// The kubelet cannot give a live resize.
     ResizeInfeasible,
     /// The next pod's check refuses the disk in this way.

@@ -5,6 +5,7 @@ use rehost_api::shape::HostShape;
 use rehost_api::status::HostRecord;
 
 use super::super::bounds::POLL_S;
+use super::super::handover::release_nonce;
 use super::super::{Failure, Planner, Progress, Weight};
 use super::place;
 use crate::gce::model::InstanceStatus;
@@ -20,7 +21,11 @@ impl Planner<'_> {
             Seen::Present(instance) => instance,
         };
         match instance.status {
-            InstanceStatus::Stopped => Progress::Done,
+            InstanceStatus::Stopped => {
+                self.forget_kernels();
+                Progress::Done
+            }
+            InstanceStatus::Suspended if !self.has_lost_kernels() => self.vm_woken_to_let_go(host, &instance),
             InstanceStatus::Stopping
             | InstanceStatus::PendingStop
             | InstanceStatus::Suspending
@@ -55,13 +60,7 @@ impl Planner<'_> {
     pub(in crate::plan) fn vm_started(&mut self, host: &HostRecord) -> Progress {
         let instance = match self.instance(&host.name) {
             Seen::Unknown(_) => return Progress::Busy,
-            Seen::Absent => {
-                return Progress::Failed(Failure {
-                    reason: Reason::HostFailed,
-                    message: format!("{} is not there any more", host.name),
-                    weight: Weight::Host,
-                });
-            }
+            Seen::Absent => return Progress::Failed(Failure::gone(host)),
             Seen::Present(instance) => instance,
         };
         if !self.is_ours(&instance.labels) {
@@ -111,6 +110,13 @@ impl Planner<'_> {
             };
             return self.cloud(&format!("keep-home-{}", host.name), mutation);
         }
+        if self.lets_go_before_deletion(&instance) {
+            let nonce = self.memory.transition.as_ref().map(release_nonce).unwrap_or_default();
+            match self.vm_let_go(host, &nonce) {
+                Progress::Done => {}
+                other => return other,
+            }
+        }
         self.waiting_for(format!("{} is being deleted", host.name));
         match instance.status {
             // A second delete while the first one works would only be refused.
@@ -148,7 +154,25 @@ impl Planner<'_> {
     }
 }
 
-fn has_local_ssd(shape: &HostShape) -> bool {
+impl Failure {
+    pub(in crate::plan) fn gone(host: &HostRecord) -> Self {
+        Self {
+            reason: Reason::HostFailed,
+            message: format!("{} is not there any more", host.name),
+            weight: Weight::Host,
+        }
+    }
+
+    pub(in crate::plan) fn stopped(host: &HostRecord) -> Self {
+        Self {
+            reason: Reason::HostFailed,
+            message: format!("{} was stopped, not by our doing", host.name),
+            weight: Weight::Host,
+        }
+    }
+}
+
+pub(super) fn has_local_ssd(shape: &HostShape) -> bool {
     match shape {
         HostShape::Vm(vm) => vm.local_ssds > 0,
         HostShape::Pod(_) => false,

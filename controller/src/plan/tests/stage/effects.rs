@@ -79,12 +79,14 @@ impl Stage {
         let deaf = self.faults.contains(&Fault::Deaf);
         let told = self.reports.get(&instance.name).filter(|report| report.boot_id == boot_id);
         let serves = told.is_some_and(|report| report.state == GuestState::Serving);
+        let silent = serves && self.faults.contains(&Fault::Silent);
         let failure = self.faults.iter().filter(|_| !serves).find_map(|fault| match fault {
             Fault::Guest(failure) => Some(*failure),
             _ => None,
         });
         let state = match (settings.role, has_home, failure) {
             (GuestRole::Release, ..) if deaf => return,
+            (GuestRole::Serve, true, _) if silent => return,
             (GuestRole::Release, ..) => GuestState::Released,
             (GuestRole::Serve, false, _) => GuestState::Standby,
             (GuestRole::Serve, true, Some(_)) => GuestState::Failed,
@@ -163,14 +165,19 @@ impl Stage {
                 self.boots += 1;
                 let at = self.now;
                 let instance = self.instance(name);
+                assert_eq!(instance.status, InstanceStatus::Stopped, "only what is stopped can be started");
                 instance.status = InstanceStatus::Running;
                 instance.last_start = Some(at);
             }
             Mutation::ResumeInstance { name, .. } | Mutation::ResetInstance { name, .. } => {
                 self.instance(name).status = InstanceStatus::Running;
             }
-            Mutation::SuspendInstance { name, .. } => self.instance(name).status = InstanceStatus::Suspended,
+            Mutation::SuspendInstance { name, .. } => {
+                assert_eq!(self.instance(name).status, InstanceStatus::Running, "only what runs can be suspended");
+                self.instance(name).status = InstanceStatus::Suspended;
+            }
             Mutation::SetMachineType { name, machine_type, .. } => {
+                assert_eq!(self.instance(name).status, InstanceStatus::Stopped, "only what is stopped can be set");
                 self.instance(name).machine_type.clone_from(machine_type);
             }
             Mutation::SetAccelerators { name, accelerators, .. } => {
@@ -188,6 +195,11 @@ impl Stage {
             }
             Mutation::DetachDisk { instance, .. } => {
                 let told = self.reports.get(instance).map(|report| report.state);
+                assert_ne!(
+                    self.instance(instance).status,
+                    InstanceStatus::Suspended,
+                    "the home is torn from a sleeper"
+                );
                 let stopped = self.instance(instance).status == InstanceStatus::Stopped;
                 assert!(stopped || told != Some(GuestState::Serving), "the home is torn from a serving guest");
                 self.disk.as_mut().unwrap().users.clear();
