@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod checks;
+pub mod course;
 pub mod expect;
 pub mod look;
 pub mod report;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use clap::Parser;
 use rehost_tests::control_plane::{ADMIN, ControlPlaneError};
+use rehost_tests::node;
 use rehost_tests::quickstart::board::Board;
 use rehost_tests::quickstart::checks::{Check, Checks};
 use rehost_tests::quickstart::report::{Document, table};
 use rehost_tests::quickstart::screen::{self, Screen, Show};
 use rehost_tests::quickstart::story::Story;
 use rehost_tests::quickstart::{HERO, NAMESPACE, NEIGHBOUR};
-use rehost_tests::stand::{Ledger, Stand, StandError, StandSettings};
+use rehost_tests::stand::{Hosts, Ledger, Stand, StandError, StandSettings};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the living table is looked at.
@@ -31,9 +32,12 @@ struct Arguments {
     /// Appends one JSON line for every request to the simulated cloud.
     #[arg(long, value_name = "FILE")]
     world_log: Option<PathBuf>,
-    /// How many seconds of the cloud pass in a real one.
-    #[arg(long, value_name = "FACTOR", default_value_t = 5.0, value_parser = factor)]
-    time_scale: f64,
+    /// How many seconds of the cloud pass in a real one. Real machines take their own time, so there it is less by default.
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    time_scale: Option<f64>,
+    /// Goes on without real machines, also where there could be some.
+    #[arg(long)]
+    simulated: bool,
 }
 
 fn factor(text: &str) -> Result<f64, String> {
@@ -88,17 +92,27 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { check, json, world_log, time_scale } = arguments;
+    let Arguments { check, json, world_log, time_scale, simulated } = arguments;
+    let lacking = if simulated { Some("they were not asked for".to_owned()) } else { node::missing() };
+    let hosts = if lacking.is_none() { Hosts::Real } else { Hosts::Simulated };
+    let time_scale = time_scale.unwrap_or(match hosts {
+        Hosts::Real => 3.0,
+        Hosts::Simulated => 5.0,
+    });
     let show = match (json, check) {
         (true, _) => Show::Aside,
         (false, true) => Show::Lines,
         (false, false) => Show::Table,
     };
     let screen = Screen::new(show);
+    if let Some(why) = &lacking {
+        screen.say(&format!("without real machines: {why}"));
+    }
     let ledger = Ledger::default();
     let said = screen.clone();
     let settings = StandSettings {
         time_scale,
+        hosts,
         world_log,
         progress: Arc::new(move |part| said.say(&format!("bringing up {part}"))),
         ..StandSettings::default()
@@ -132,7 +146,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
     }
     if !check && !json {
-        screen.say(&invitation(&stand));
+        screen.say(&invitation(&stand, story.link()));
         // Until Ctrl-C drops this future.
         std::future::pending::<()>().await;
     }
@@ -160,12 +174,15 @@ async fn draw(screen: Screen, board: Arc<Board>, clock: rehost::clock::SharedClo
     }
 }
 
-fn invitation(stand: &Stand) -> String {
+fn invitation(stand: &Stand, link: Option<&str>) -> String {
+    let door = link.map_or_else(String::new, |url| {
+        format!("{NEIGHBOUR} is open, with its course and its bucket:\n\n    {url}\n\n")
+    });
     let kubectl = stand.plane.kubectl();
     let folder = kubectl.program().parent().map(|folder| folder.display().to_string()).unwrap_or_default();
     let to_vm = r#"{"spec":{"host":{"pod":null,"vm":{"machineType":"n1-standard-8"}}}}"#;
     format!(
-        "It stays up until Ctrl-C, and leaves nothing behind. In another terminal:
+        "{door}It stays up until Ctrl-C, and leaves nothing behind. In another terminal:
 
     export KUBECONFIG={} PATH=$PATH:{folder}
 

@@ -55,24 +55,25 @@ impl Disk {
     }
 
     /// The files of the home that is on it, by their path in the home, with their SHA-256; nothing on a disk without one.
-    ///
-    /// Read where it is mounted too: the kernel has one view of a file system, however often it is mounted. Buckets are
-    /// mounted into the home and are no files of the disk's.
+    /// Buckets are mounted into the home and are no files of the disk's.
     pub fn home_files(&self) -> Result<BTreeMap<String, String>, HostsError> {
-        let script = "device=$1; cd /; \
-            mount -o ro,noload \"$device\" /mnt 2>/dev/null || mount -o noatime \"$device\" /mnt; \
-            cd /mnt/home && find . -xdev -type f -print0 | sort -z | xargs -0r sha256sum --zero | tr '\\0' '\\n'";
-        let device = self.device.to_string_lossy();
-        let listed =
-            run(&["unshare", "--mount", "--propagation", "private", "bash", "-ec", script, "home-files", &device])?;
+        let sums = "[ ! -d home ] || { cd home && find . -xdev -type f -print0 | sort -z | xargs -0r sha256sum --zero | tr '\\0' '\\n'; }";
+        let listed = self.look(sums)?;
         let pairs = listed.lines().filter_map(|line| line.split_once("  ./"));
         Ok(pairs.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect())
     }
 
-    /// The SHA-256 of everything that is on it. Holes are not read: a disk is mostly that.
-    pub fn sum(&self) -> Result<String, HostsError> {
-        let script = "tar --sparse --mtime=@0 -cf - \"$1\" 2>/dev/null | sha256sum";
-        run(&["bash", "-ec", script, "sum", &self.file.to_string_lossy()])
+    /// The content id that it carries; empty where it carries none.
+    pub fn content_id(&self) -> Result<String, HostsError> {
+        self.look("cat .rehost/content-id 2>/dev/null || true")
+    }
+
+    /// Runs a script in its file system's root. Where it is mounted too: the kernel has one view of a file system, however
+    /// often it is mounted.
+    fn look(&self, script: &str) -> Result<String, HostsError> {
+        let mount = "mount -o ro,noload \"$1\" /mnt 2>/dev/null || mount -o noatime \"$1\" /mnt; cd /mnt";
+        let (script, device) = (format!("{mount}; {script}"), self.device.to_string_lossy());
+        run(&["unshare", "--mount", "--propagation", "private", "bash", "-ec", &script, "look", &device])
     }
 
     /// Runs a program on its file, behind the back of whoever will mount it next. Nobody may have it mounted meanwhile.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::board;
 use super::checks::Checks;
-use super::look::{Look, text};
+use super::look::{Look, OnDisk, text};
 use super::{HERO, NAMESPACE};
 use crate::control_plane::Kubectl;
 use crate::stand::Ledger;
@@ -28,7 +28,7 @@ const LOOKED_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, Default)]
 struct First {
     home: Option<HomeRecord>,
-    content_hash_records: u64,
+    on_disk: OnDisk,
     service_uid: String,
     service_address: String,
     neighbour_host: String,
@@ -79,6 +79,7 @@ impl Expect {
         let expected = vec![(host.address.clone().unwrap_or_default(), true)];
         let endpoints = self.look.endpoints(HERO).await;
         checks.same(format!("{step}: the EndpointSlice has that host's address alone"), &endpoints, &expected);
+        self.files_are_the_same(checks, step).await;
         let service = self.look.core("services", HERO).await;
         let same = text(&service["metadata"]["uid"]) == self.first.service_uid
             && text(&service["spec"]["clusterIP"]) == self.first.service_address;
@@ -95,6 +96,31 @@ impl Expect {
             (reconciling, stalled),
         );
         self.hosts.push(host.name);
+    }
+
+    /// The person has worked: from now on the files that are on the disk must stay.
+    pub async fn worked(&mut self, checks: &mut Checks) {
+        self.first.on_disk = self.look.on_disk(&self.home_name()).await;
+        let files = &self.first.on_disk.files;
+        let all = ["course/fares.ipynb", "course/means.json", "results/means.json"];
+        checks.that(
+            "a course is run: what it has written is on the disk",
+            all.iter().all(|file| files.contains_key(*file)),
+            files.keys(),
+        );
+    }
+
+    /// Every file of the person's, by its SHA-256. Simulated guests have none.
+    async fn files_are_the_same(&self, checks: &mut Checks, step: &str) {
+        let first = &self.first.on_disk.files;
+        if !first.is_empty() {
+            let files = self.look.on_disk(&self.home_name()).await.files;
+            checks.same(format!("{step}: every file is the same, by its SHA-256"), &files, first);
+        }
+    }
+
+    fn home_name(&self) -> String {
+        self.first.home.as_ref().map(|home| home.disk.clone()).unwrap_or_default()
     }
 
     /// The old VM, once a handover is over: at rest, without the home, and on record. It is stopped after the new one serves, so

@@ -1,10 +1,13 @@
 //! Looking at the cluster and the cloud, beside the controller's own words.
 
+use std::collections::BTreeMap;
+
 use http::Request;
 use kube::Client;
 use serde_json::Value;
 
 use super::{HERO, NAMESPACE};
+use crate::hosts::{Fleet, HostsError};
 use crate::stand::{Cloud, ZONE};
 
 /// Looks at the cluster by paths of its API and at the cloud without leaving a trace.
@@ -13,13 +16,77 @@ pub struct Look {
     client: Client,
     /// The cloud.
     pub cloud: Cloud,
+    fleet: Option<Fleet>,
+}
+
+/// What is on a home disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnDisk {
+    /// The content id that it carries.
+    pub content_id: String,
+    /// How many records simulated guests have written.
+    pub records: u64,
+    /// The person's files with their SHA-256, where machines are real.
+    pub files: BTreeMap<String, String>,
+}
+
+/// What Jupyter and its kernels write for themselves, and what git does: it may differ from one look to the next.
+const THEIR_OWN: [&str; 9] = [
+    ".cache/",
+    ".config/",
+    ".ipython/",
+    ".jupyter/lab/",
+    ".jupyter/migrated",
+    ".local/share/jupyter/",
+    ".venv.unfinished",
+    ".venv/",
+    "course/.git/",
+];
+
+/// The person's of all files of a home. Of git's files the branches: what was committed must not move.
+#[must_use]
+pub fn persons(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let own = |path: &str| THEIR_OWN.iter().any(|own| path.starts_with(own));
+    files.retain(|path, _| path.starts_with("course/.git/refs/heads/") || !own(path));
+    files
 }
 
 impl Look {
     /// Looks as a user who may see everything.
     #[must_use]
     pub fn new(client: Client, cloud: Cloud) -> Self {
-        Self { client, cloud }
+        Self { client, cloud, fleet: None }
+    }
+
+    /// Looks at real disks.
+    #[must_use]
+    pub fn at_disks_of(self, fleet: Option<Fleet>) -> Self {
+        Self { fleet, ..self }
+    }
+
+    /// All files of a home disk, the person's and others; nothing where machines are not real.
+    pub async fn all_files(&self, name: &str) -> BTreeMap<String, String> {
+        let (Some(fleet), Ok(id)) = (self.fleet.clone(), text(&self.disk(name)["id"]).parse()) else {
+            return BTreeMap::new();
+        };
+        let looked = tokio::task::spawn_blocking(move || fleet.disk(id)?.home_files()).await;
+        looked.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// What is on a disk, wherever that is.
+    pub async fn on_disk(&self, name: &str) -> OnDisk {
+        let Some(fleet) = self.fleet.clone() else {
+            let content = self.cloud.world.with(|world, _| world.home_content(ZONE, name));
+            let (content_id, records) = content.map(|one| (one.content_id, one.records)).unwrap_or_default();
+            return OnDisk { content_id: content_id.unwrap_or_default(), records, files: BTreeMap::new() };
+        };
+        let Ok(id) = text(&self.disk(name)["id"]).parse() else { return OnDisk::default() };
+        let looked = tokio::task::spawn_blocking(move || {
+            let disk = fleet.disk(id)?;
+            let files = persons(disk.home_files()?);
+            Ok::<_, HostsError>(OnDisk { content_id: disk.content_id()?, records: 0, files })
+        });
+        looked.await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// What is at a path; null where there is nothing.

@@ -39,6 +39,9 @@ pub struct Step {
     pub unready_longest_s: f64,
     /// All times without a ready address together.
     pub unready_s: f64,
+    /// The longest time without an answer to somebody who asked `GET /api` all the time; where machines are real.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered_longest_s: Option<f64>,
     /// In which operations were under way.
     pub operations_s: f64,
     /// Between operations, until guests had reported.
@@ -104,13 +107,24 @@ impl<'a> Document<'a> {
     }
 }
 
-const HEADINGS: [&str; 10] =
-    ["step", "took", "no address", "operations", "guests", "to 1st call", "between", "host", "shape", "disk id"];
+const HEADINGS: [&str; 11] = [
+    "step",
+    "took",
+    "no address",
+    "no answer",
+    "operations",
+    "guests",
+    "to 1st call",
+    "between",
+    "host",
+    "shape",
+    "disk id",
+];
 
 /// The steps as a table, times in the cloud's seconds.
 #[must_use]
 pub fn table(steps: &[Step]) -> String {
-    let mut rows: Vec<[String; 10]> = vec![HEADINGS.map(str::to_owned)];
+    let mut rows: Vec<[String; 11]> = vec![HEADINGS.map(str::to_owned)];
     rows.extend(steps.iter().map(row));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
@@ -122,7 +136,7 @@ pub fn table(steps: &[Step]) -> String {
             .map(|(column, cell)| {
                 let width = widths[column];
                 // Figures stand under each other at their right end.
-                if (1..=6).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                if (1..=7).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
             })
             .collect();
         // Writing to a String cannot fail.
@@ -131,11 +145,12 @@ pub fn table(steps: &[Step]) -> String {
     text
 }
 
-fn row(step: &Step) -> [String; 10] {
+fn row(step: &Step) -> [String; 11] {
     [
         step.title.clone(),
         seconds(step.took_s),
         seconds(step.unready_longest_s),
+        seconds(step.unanswered_longest_s.unwrap_or(0.0)),
         seconds(step.operations_s),
         seconds(step.guests_s),
         seconds(step.controller_first_s),
@@ -164,6 +179,7 @@ mod tests {
             took_s: 61.04,
             unready_longest_s: 9.5,
             unready_s: 9.5,
+            unanswered_longest_s: None,
             operations_s: 40.0,
             guests_s: 20.0,
             controller_first_s: 0.2,

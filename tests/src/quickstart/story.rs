@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::board::{self, Board, TooLate};
 use super::checks::Checks;
+use super::course::Course;
 use super::expect::Expect;
 use super::look::Look;
 use super::report::{Step, seconds};
@@ -16,8 +17,9 @@ use super::screen::Screen;
 use super::{HERO, NAMESPACE, NEIGHBOUR};
 use crate::control_plane::kubectl::CommandError;
 use crate::control_plane::{ADMIN, ControlPlaneError, Kubectl};
+use crate::kernel::KernelError;
 use crate::manifests::root;
-use crate::stand::{Ledger, Stand, Timeline, ZONE, share};
+use crate::stand::{Ledger, Real, Stand, Timeline, ZONE, share};
 
 /// The longest that any step may take, in the cloud's seconds.
 const STEP_S: f64 = 1_800.0;
@@ -35,6 +37,12 @@ pub enum StoryError {
     /// kubectl failed.
     #[error(transparent)]
     Kubectl(#[from] CommandError),
+    /// The notebook's person could not work.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// No way into the notebook.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The control plane failed.
     #[error(transparent)]
     ControlPlane(#[from] ControlPlaneError),
@@ -60,6 +68,8 @@ pub struct Story<'a> {
     board: Arc<Board>,
     timeline: Timeline,
     look: Look,
+    course: Option<Course>,
+    opened: Option<(Course, String)>,
     screen: Screen,
     scale: f64,
     /// What the steps took.
@@ -79,10 +89,28 @@ impl<'a> Story<'a> {
     ) -> Result<Story<'a>, StoryError> {
         let client = stand.plane.client(ADMIN).await?;
         let timeline = Timeline::watch(client.clone(), stand.clock.clone(), NAMESPACE, HERO);
-        let look = Look::new(client, stand.cloud.clone());
+        let fleet = stand.real.as_ref().map(|real| real.fleet.clone());
+        let look = Look::new(client.clone(), stand.cloud.clone()).at_disks_of(fleet);
+        let course = match &stand.real {
+            Some(real) => Some(Course::open(stand, real, client, HERO).await?),
+            None => None,
+        };
         let scale = stand.cloud.world.clock().scale();
         let kubectl = stand.plane.kubectl();
-        Ok(Self { stand, ledger, kubectl, board, timeline, look, screen, scale, steps: Vec::new(), checks })
+        Ok(Self {
+            stand,
+            ledger,
+            kubectl,
+            board,
+            timeline,
+            look,
+            course,
+            opened: None,
+            screen,
+            scale,
+            steps: Vec::new(),
+            checks,
+        })
     }
 
     /// Tells it.
@@ -93,6 +121,12 @@ impl<'a> Story<'a> {
         self.create().await?;
         let (hero, neighbour) = (self.hero()?, self.neighbour()?);
         expect.created(&mut self.checks, &hero, &neighbour).await?;
+
+        if let Some(real) = &self.stand.real {
+            self.add_course(real).await?;
+            self.work().await?;
+            expect.worked(&mut self.checks).await;
+        }
 
         self.raise_machine_type().await?;
         let hero = self.hero()?;
@@ -134,6 +168,9 @@ impl<'a> Story<'a> {
         self.go_again().await?;
         let neighbour = self.neighbour()?;
         expect.throughout(&mut self.checks, &neighbour).await;
+        if let Some(real) = &self.stand.real {
+            self.open_neighbour(real).await?;
+        }
         Ok(())
     }
 
@@ -143,6 +180,46 @@ impl<'a> Story<'a> {
         let within = self.limit();
         self.board.until("is ready", NAMESPACE, NEIGHBOUR, within, both).await?;
         Ok(())
+    }
+
+    /// A repository and a bucket, told to the running machine.
+    async fn add_course(&mut self, real: &Real) -> Result<(), StoryError> {
+        let allowed = Course::allowed(real).to_string();
+        self.kubectl.output(&["patch", "notebookclass", "default", "--type=merge", "-p", &allowed]).await?;
+        let told = |notebook: Option<&Notebook>| {
+            notebook.is_some_and(|one| {
+                board::is_ready(one) && board::says(one, "Source") == "True" && board::says(one, "Buckets") == "True"
+            })
+        };
+        self.step("a course and a bucket added", &Edit::Spec(Course::wished(real)), told).await?;
+        Ok(())
+    }
+
+    /// The person runs the course. Until the kernels' environment is made, that goes on writing into the home.
+    async fn work(&mut self) -> Result<(), StoryError> {
+        let (Some(course), Some(home)) = (&self.course, board::status(&self.hero()?).home) else { return Ok(()) };
+        let made = async || {
+            let files = self.look.all_files(&home.disk).await;
+            files.contains_key(".venv/pyvenv.cfg") && !files.contains_key(".venv.unfinished")
+        };
+        let began = self.stand.clock.now();
+        while !made().await {
+            if self.stand.clock.now().duration_since(began).as_secs_f64() > STEP_S {
+                return Err(TooLate::gone("the kernels' environment").into());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        course.work(&self.token(HERO)?).await?;
+        self.screen.say("    the course was run: its results are in the home, in the bucket, and committed");
+        for (file, sum) in self.look.on_disk(&home.disk).await.files {
+            self.screen.say(&format!("    {sum}  {file}"));
+        }
+        Ok(())
+    }
+
+    fn token(&self, name: &str) -> Result<String, StoryError> {
+        let uid = self.there(name)?.metadata.uid.unwrap_or_default();
+        self.stand.access.token(&uid).ok_or_else(|| TooLate::gone("the key of the tokens").into())
     }
 
     async fn raise_machine_type(&mut self) -> Result<Step, StoryError> {
@@ -171,14 +248,14 @@ impl<'a> Story<'a> {
     }
 
     async fn move_into_pod(&mut self) -> Result<Step, StoryError> {
-        let pod = json!({"resources": {"cpu": "2", "memory": "8Gi"}});
+        let pod = json!({"resources": {"cpu": "500m", "memory": "2Gi"}});
         let edit = Edit::Spec(json!({"host": {"vm": null, "pod": pod}}));
-        self.step("moved into a pod", &edit, |notebook| runs_as(notebook, "2 cpu, 8Gi")).await
+        self.step("moved into a pod", &edit, |notebook| runs_as(notebook, "500m cpu, 2Gi")).await
     }
 
     async fn raise_cpu(&mut self) -> Result<Step, StoryError> {
-        let edit = Edit::Spec(json!({"host": {"pod": {"resources": {"cpu": "3"}}}}));
-        self.step("cpu raised live", &edit, |notebook| runs_as(notebook, "3 cpu, 8Gi")).await
+        let edit = Edit::Spec(json!({"host": {"pod": {"resources": {"cpu": "1"}}}}));
+        self.step("cpu raised live", &edit, |notebook| runs_as(notebook, "1 cpu, 2Gi")).await
     }
 
     async fn move_back(&mut self) -> Result<Step, StoryError> {
@@ -216,6 +293,35 @@ impl<'a> Story<'a> {
         self.kubectl.output(&["-n", NAMESPACE, "delete", "nb", HERO, "--wait=false"]).await?;
         self.board.until("is gone", NAMESPACE, HERO, self.limit(), |notebook| notebook.is_none()).await?;
         Ok(())
+    }
+
+    /// The notebook beside it moves from its pod onto a machine, with a course, and its person is let in.
+    async fn open_neighbour(&mut self, real: &Real) -> Result<(), StoryError> {
+        let mut spec = Course::wished(real);
+        spec["host"] = json!({"pod": null, "vm": {"machineType": "n1-standard-2"}});
+        let patch = json!({"spec": spec}).to_string();
+        self.screen
+            .say(&format!("\n{NEIGHBOUR} moves onto a machine\n    $ kubectl patch nb {NEIGHBOUR} -p '{patch}'"));
+        self.kubectl.output(&["-n", NAMESPACE, "patch", "nb", NEIGHBOUR, "--type=merge", "-p", &patch]).await?;
+        let moved = |notebook: Option<&Notebook>| {
+            runs_as(notebook, "n1-standard-2") && notebook.is_some_and(|one| board::says(one, "Source") == "True")
+        };
+        self.board.until("runs on a machine", NAMESPACE, NEIGHBOUR, self.limit(), moved).await?;
+        let client = self.stand.plane.client(ADMIN).await?;
+        let course = Course::open(self.stand, real, client, NEIGHBOUR).await?;
+        let token = self.token(NEIGHBOUR)?;
+        course.work(&token).await?;
+        let url = course.url(&token);
+        let page = course.page(&token).await?;
+        self.checks.that("its person is let into JupyterLab by the link", page.contains("JupyterLab"), &page);
+        self.opened = Some((course, url));
+        Ok(())
+    }
+
+    /// Where a browser lets the person in, once the story is told; where machines are real.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        self.opened.as_ref().map(|(_, url)| url.as_str())
     }
 
     /// One edit, and what came of it.
@@ -294,6 +400,7 @@ impl<'a> Story<'a> {
             took_s: ended.duration_since(edited).as_secs_f64(),
             unready_longest_s: gaps.iter().copied().fold(0.0, f64::max),
             unready_s: gaps.iter().sum(),
+            unanswered_longest_s: self.course.as_ref().map(|course| course.caller.longest_gap_s(edited, ended)),
             operations_s: 0.0,
             guests_s: 0.0,
             controller_first_s: 0.0,

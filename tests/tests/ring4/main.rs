@@ -4,6 +4,7 @@
 
 mod belongings;
 mod bigquery;
+mod canary;
 mod faults;
 mod stage;
 mod story;

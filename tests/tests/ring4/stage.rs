@@ -15,30 +15,23 @@ use rehost_tests::kernel::Jupyter;
 use rehost_tests::manifests::root;
 use rehost_tests::quickstart::NAMESPACE;
 use rehost_tests::quickstart::board::{self, Board};
+use rehost_tests::quickstart::look::persons;
 use rehost_tests::stand::{BUCKET, Caller, Door, Hosts, Real, Stand, StandSettings, ZONE};
 use serde_json::{Value, json};
+
+use super::canary::Log;
 
 /// Seconds of the cloud in a real one.
 const SCALE: f64 = 5.0;
 /// More than any step takes on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_mins(4);
-/// What Jupyter and its kernels write for themselves, and what git does: it may differ from one look to the next.
-const THEIR_OWN: [&str; 8] = [
-    ".jupyter/migrated",
-    ".cache/",
-    ".ipython/",
-    ".jupyter/lab/",
-    ".local/share/jupyter/",
-    ".venv/",
-    "course/.git/",
-    ".config/",
-];
 
 /// The installation.
 pub struct Stage {
     pub stand: Stand,
     pub client: Client,
     pub kubectl: Kubectl,
+    pub log: Log,
     board: Arc<Board>,
 }
 
@@ -59,6 +52,7 @@ impl Stage {
             eprintln!("left out: {why}");
             return None;
         }
+        let log = Log::listen();
         let settings = StandSettings {
             time_scale: SCALE,
             hosts: Hosts::Real,
@@ -69,7 +63,7 @@ impl Stage {
         let client = stand.plane.client(ADMIN).await.expect("a client");
         let board = Arc::new(Board::watch(client.clone(), stand.clock.clone()));
         let kubectl = stand.plane.kubectl();
-        let stage = Self { stand, client, kubectl, board };
+        let stage = Self { stand, client, kubectl, log, board };
         stage.kubectl.apply(&sample("namespace.yaml")).await.expect("the namespace");
         let mut class: Value = serde_saphyr::from_str(&sample("class.yaml")).expect("the class");
         class["spec"]["sourcePrefixes"] = json!([format!("https://{GATEWAY}:")]);
@@ -132,13 +126,7 @@ impl Stage {
 
     /// The person's files on the home disk, wherever that is, with their SHA-256.
     pub fn files(&self, name: &str) -> BTreeMap<String, String> {
-        let mut files = self.all_files(name);
-        // Of git's files the branches: what was committed must not move.
-        let kept = |path: &str| {
-            path.starts_with("course/.git/refs/heads/") || !THEIR_OWN.iter().any(|own| path.starts_with(own))
-        };
-        files.retain(|path, _| kept(path));
-        files
+        persons(self.all_files(name))
     }
 
     fn all_files(&self, name: &str) -> BTreeMap<String, String> {

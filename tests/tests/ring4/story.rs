@@ -1,6 +1,9 @@
 //! The story of one notebook, on real machines from the beginning to the end.
 
+use rehost_api::Notebook;
+use rehost_api::status::Phase;
 use rehost_tests::kernel::Kernel;
+use rehost_tests::quickstart::board;
 use serde_json::json;
 
 use super::bigquery;
@@ -50,6 +53,31 @@ async fn a_notebook_moves_with_all_that_it_has() {
     let vm = json!({"host": {"pod": null, "vm": {"machineType": "n1-standard-2"}}, "resize": null});
     stage.reshape(&taxi, vm, "n1-standard-2").await;
     assert_eq!(stage.belongings(&taxi).await, first, "after the move back");
+
+    sleeps_and_wakes(&stage, &taxi).await;
+    assert_eq!(stage.belongings(&taxi).await, first, "after its sleep");
+    stage.secrets_are_nowhere(&taxi).await;
+}
+
+/// Nobody uses it, so it is suspended; woken, the same kernel has what it had.
+async fn sleeps_and_wakes(stage: &Stage, taxi: &Watched) {
+    let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
+    kernel.execute("import os; kept = [os.getpid()]").await.expect("it runs");
+    let id = kernel.id().to_owned();
+    drop(kernel);
+    stage.edit(taxi, json!({"spec": {"idle": {"after": "2m", "then": "Suspend"}}})).await;
+    let sleeps = |notebook: &Notebook| board::status(notebook).phase == Some(Phase::Suspended);
+    let asleep = stage.until("sleeps", &taxi.name, sleeps).await;
+    assert_eq!(
+        (board::says(&asleep, "Ready"), board::reason(&asleep, "Ready")),
+        ("True".to_owned(), "Idle".to_owned())
+    );
+    let wake = json!({"metadata": {"annotations": {"rehost.dev/wake": "please"}}, "spec": {"idle": null}});
+    stage.edit(taxi, wake).await;
+    let serves = |notebook: &Notebook| board::is_ready(notebook) && board::says(notebook, "Serving") == "True";
+    stage.until("is awake", &taxi.name, serves).await;
+    let mut kernel = taxi.person().kernel(&id).await.expect("the same kernel");
+    assert_eq!(kernel.execute("print(kept == [os.getpid()])").await.expect("it answers"), "True\n");
 }
 
 /// A pod is given more while a kernel runs: the kernel keeps what it has in memory, and nobody waits.

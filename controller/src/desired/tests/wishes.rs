@@ -27,7 +27,7 @@ fn whose_it_is() {
 fn the_samples_are_wanted_as_they_stand() {
     for (path, text, disk_type) in [
         ("config/samples/vm-notebook.yaml", "n1-standard-4", "pd-balanced"),
-        ("config/samples/pod-notebook.yaml", "2 cpu, 8Gi", "pd-balanced"),
+        ("config/samples/pod-notebook.yaml", "500m cpu, 2Gi", "pd-balanced"),
     ] {
         let mut story = story("{}");
         let sample = serde_json::from_value(yaml(&file("config/samples/class.yaml"))).expect("a class");

@@ -51,7 +51,7 @@ impl Expect {
         self.hero_runs(checks, hero).await;
         self.neighbour_runs(checks, neighbour).await;
         self.columns(checks).await?;
-        self.home_is_labelled(checks, hero);
+        self.home_is_labelled(checks, hero).await;
         let events = self.look.events(HERO).await;
         let told = |words: &str| events.iter().any(|event| event.contains(words));
         let plain = told("A host is being made: n1-standard-4") && told("Jupyter answers on n1-standard-4");
@@ -139,16 +139,15 @@ impl Expect {
         Ok(())
     }
 
-    fn home_is_labelled(&mut self, checks: &mut Checks, hero: &Notebook) {
+    async fn home_is_labelled(&mut self, checks: &mut Checks, hero: &Notebook) {
         let home = board::status(hero).home;
         let (name, content_id) = home.map(|home| (home.disk, home.content_id)).unwrap_or_default();
         let disk = self.look.disk(&name);
         checks.same("created: the disk's labels say whose it is", &labels(&disk), &whose(hero));
         checks.same("created: a label says what is on the disk", &text(&disk["labels"]["rehost-content"]), &content_id);
-        let content = self.look.cloud.world.with(|world, _| world.home_content(ZONE, &name));
-        let found = content.as_ref().and_then(|content| content.content_id.clone());
-        checks.same("created: what is on the disk has that id", &found, &Some(content_id));
-        self.first.content_hash_records = content.map_or(0, |content| content.records);
+        let found = self.look.on_disk(&name).await;
+        checks.same("created: what is on the disk has that id", &found.content_id, &content_id);
+        self.first.on_disk = found;
     }
 }
 

@@ -9,7 +9,6 @@ use crate::quickstart::board;
 use crate::quickstart::checks::Checks;
 use crate::quickstart::look::text;
 use crate::quickstart::{HERO, NAMESPACE, NEIGHBOUR};
-use crate::stand::ZONE;
 
 impl Expect {
     /// `state: Stopped`.
@@ -50,9 +49,9 @@ impl Expect {
         let claim = self.look.core("persistentvolumeclaims", &name).await;
         let both_gone = volume.is_null() && claim.is_null();
         checks.that(format!("{title}: volume and claim are gone"), both_gone, (&volume["status"], &claim["status"]));
-        let content = self.look.cloud.world.with(|world, _| world.home_content(ZONE, &name));
-        let grew = content.as_ref().is_some_and(|content| content.records > self.first.content_hash_records);
-        checks.that(format!("{title}: everything that was written is on it"), grew, &content);
+        let (found, first) = (self.look.on_disk(&name).await, &self.first.on_disk);
+        let whole = if first.files.is_empty() { found.records > first.records } else { found.files == first.files };
+        checks.that(format!("{title}: everything that was written is on it"), whole, (&found, first));
     }
 
     /// A new notebook of the old name.

@@ -139,7 +139,7 @@ impl Expect {
         let container = &pod["status"]["containerStatuses"][0];
         checks.same(format!("{title}: its container was not restarted"), &container["restartCount"].as_i64(), &Some(0));
         let granted = text(&container["resources"]["requests"]["cpu"]);
-        checks.same(format!("{title}: the kubelet has granted it"), &granted, &"3".to_owned());
+        checks.same(format!("{title}: the kubelet has granted it"), &granted, &"1".to_owned());
         let own: Vec<&str> =
             step.calls.iter().map(|call| call.verb.as_str()).filter(|verb| is_of_a_change(verb)).collect();
         checks.same(format!("{title}: nothing was asked of the cloud for it"), &own, &Vec::new());
@@ -192,10 +192,6 @@ impl Expect {
                 (short_s, long_s),
             );
         }
-    }
-
-    fn home_name(&self) -> String {
-        self.first.home.as_ref().map(|home| home.disk.clone()).unwrap_or_default()
     }
 }
 
