@@ -155,7 +155,17 @@ impl Planner<'_> {
         if let Some(failure) = self.again_or(failure) {
             self.note(true, failure.reason, failure.message.clone());
             self.give_up(&failure);
+            // Guest attributes outlive a boot: what a VM has said once is no answer to the next try, which is told anew.
+            if let Some(host) = self.memory.host.as_mut().filter(|host| host.kind == HostKind::Vm) {
+                host.nonce.clear();
+            }
         }
+    }
+
+    /// A host that is to serve again. One that has failed is told so under a new nonce.
+    pub(super) fn to_serve_again(&self, host: HostRecord) -> HostRecord {
+        let nonce = if host.nonce.is_empty() { self.new_host(&host.last_shape).nonce } else { host.nonce.clone() };
+        HostRecord { serving_since: None, nonce, ..host }
     }
 
     /// The stopped VM has the home, is told to serve from it, and runs.

@@ -26,12 +26,12 @@ impl Planner<'_> {
     pub(super) fn begin_in_place(&mut self, shape: &HostShape, candidate: i64) {
         let Some(host) = &self.memory.host else { return };
         let wished = self.new_host(shape);
-        // The same VM: its name, its settings and the boot that it last proved itself in stay.
+        // The same VM: its name and the boot that it last proved itself in stay. What it says carries the change's own nonce, so that
+        // a failure in the new shape is none of the last shape's when that returns.
         let to = HostRecord {
             name: host.name.clone(),
             project: host.project.clone(),
             zone: host.zone.clone(),
-            nonce: host.nonce.clone(),
             boot_id: host.boot_id.clone(),
             serving_since: None,
             ..wished

@@ -218,7 +218,7 @@ impl Planner<'_> {
         if host.last_shape == shape && sleeps {
             self.begin_resume(host, candidate);
         } else if host.last_shape == shape {
-            let to = HostRecord { serving_since: None, ..host };
+            let to = self.to_serve_again(host);
             self.begin(TransitionKind::Start, Step::Boot, Some(to), candidate);
         } else if desired.in_place && self.can_change_in_place(&shape) {
             self.begin_in_place(&shape, candidate);

@@ -70,13 +70,14 @@ impl Planner<'_> {
             self.situation = Situation::Short;
             return;
         }
-        let to = HostRecord { serving_since: None, ..host.clone() };
+        let to = self.to_serve_again(host.clone());
         self.serve_no_more();
         if has_home && self.keeps_kernels() {
             // Somebody else resumed it: its memory is as it was.
             self.begin_resume(to, 0);
         } else if tried.is_none() && has_home {
-            self.begin(TransitionKind::Start, Step::Prove, Some(to), 0);
+            let step = if to.nonce == host.nonce { Step::Prove } else { Step::Boot };
+            self.begin(TransitionKind::Start, step, Some(to), 0);
         } else {
             self.handled_restart();
             let shape = host.last_shape.clone();
