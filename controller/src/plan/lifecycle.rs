@@ -6,7 +6,7 @@ mod whereabouts;
 use rehost_api::conditions::Reason;
 use rehost_api::labels;
 use rehost_api::shape::HostShape;
-use rehost_api::status::{HomeRecord, HostKind, HostRecord, Resolved, Step, StopReason, Stopped, TransitionKind};
+use rehost_api::status::{HomeRecord, HostKind, Resolved, Step, StopReason, Stopped, TransitionKind};
 
 pub(super) use whereabouts::Whereabouts;
 

@@ -17,6 +17,9 @@ const HANDOVERS: [&str; 4] = ["machine type raised", "GPU added", "moved into a 
 /// Stopping, setting and starting keeps people away for at least so many times as long as a handover, whatever the machine that
 /// this runs on is busy with.
 const IN_PLACE_PER_HANDOVER: f64 = 3.0;
+/// The same where machines are real: they do not hurry with the cloud's clock, so that the same seconds of theirs count several times
+/// on both sides. A real pod takes what kubelet and attacher take, and is not compared.
+const IN_PLACE_PER_REAL_HANDOVER: f64 = 2.0;
 
 impl Expect {
     /// n1-standard-4 to n1-standard-8, by handover.
@@ -181,14 +184,17 @@ impl Expect {
             last.calls.iter().map(|call| call.verb.as_str()).filter(|verb| is_of_a_change(verb)).collect();
         let all = ["stop", "setMachineType", "start"].iter().all(|verb| verbs.contains(verb));
         checks.that(format!("{title}: it was stopped, set and started"), all && !verbs.contains(&"insert"), &verbs);
-        for handover in steps.iter().filter(|step| HANDOVERS.contains(&step.title.as_str())) {
+        let real = last.unanswered_longest_s.is_some();
+        let times = if real { IN_PLACE_PER_REAL_HANDOVER } else { IN_PLACE_PER_HANDOVER };
+        let compared = |step: &&Step| HANDOVERS.contains(&step.title.as_str()) && !(real && step.host == "Pod");
+        for handover in steps.iter().filter(compared) {
             let (short_s, long_s) = (handover.unready_longest_s, last.unready_longest_s);
             checks.that(
                 format!(
-                    "{title}: '{}' left the Service without an address for less than a third as long",
+                    "{title}: '{}' left the Service without an address for a fraction of that time",
                     handover.title
                 ),
-                short_s > 0.0 && IN_PLACE_PER_HANDOVER * short_s < long_s,
+                short_s > 0.0 && times * short_s < long_s,
                 (short_s, long_s),
             );
         }
