@@ -26,6 +26,7 @@ async fn what_goes_wrong_is_said_and_costs_nothing_that_was_saved() {
     the_machine_is_lost_during_a_write(&stage, &taxi).await;
     words_that_are_not_the_guests(&stage, &taxi).await;
     another_disk_in_its_place(&stage, &taxi).await;
+    everything_is_deleted(&stage, &taxi).await;
     new_keys(&mut stage, taxi).await;
 }
 
@@ -83,7 +84,7 @@ async fn jupyter_is_killed(stage: &Stage, taxi: &Watched) {
     let machine = stage.machine(taxi);
     let killed = machine.run(&["systemctl", "kill", "--signal=KILL", "rehost-jupyter"]).expect("it runs");
     assert!(killed.status.success());
-    stage.eventually("Jupyter answers again", async || taxi.answers("/api/status").await == Some(200)).await;
+    stage.until_it_answers(taxi).await;
 }
 
 /// Lines are written and flushed one by one, until the machine is gone in the middle of it. Those of which the person was
@@ -108,7 +109,7 @@ def write(first, count):
     stage.stand.cloud.world.with(|world, _| world.host_error(ZONE, &instance));
     let broken = endless.await.expect("the task ends");
     assert!(matches!(broken, Err(KernelError::Socket(_) | KernelError::Gone(_))), "{broken:?}");
-    stage.eventually("the machine serves again", async || taxi.answers("/api/status").await == Some(200)).await;
+    stage.until_it_answers(taxi).await;
     stage.until("is ready", &taxi.name, board::is_ready).await;
     let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
     let check = "lines = open('lines.txt').read().split('\\n')[:-1]; print(lines == [str(n) for n in range(len(lines))], len(lines) >= 200)";
@@ -164,6 +165,25 @@ async fn another_disk_in_its_place(stage: &Stage, taxi: &Watched) {
     }
     stage.edit(taxi, json!({"spec": {"state": "Running"}})).await;
     stage.until("serves its own disk again", &taxi.name, board::is_ready).await;
+    stage.until_it_answers(taxi).await;
+}
+
+/// A person deletes all that there is in the home, hidden files too: what the notebook itself needs is not in there.
+async fn everything_is_deleted(stage: &Stage, taxi: &Watched) {
+    let content_id = stage.disk(&taxi.name).content_id().expect("it is read");
+    let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
+    let delete = "import subprocess; subprocess.run('find ~ -xdev -mindepth 1 -not -path ~/data -delete', shell=True)";
+    kernel.execute(delete).await.expect("it is deleted");
+    stage.edit(taxi, json!({"metadata": {"annotations": {"rehost.dev/restart": "now"}}})).await;
+    let restarted = |notebook: &Notebook| {
+        let handled = board::status(notebook).handled.and_then(|handled| handled.restart);
+        handled.is_some() && board::is_ready(notebook) && board::says(notebook, "Source") == "True"
+    };
+    stage.until("is there again", &taxi.name, restarted).await;
+    stage.until_it_answers(taxi).await;
+    stage.kernels_are_made(taxi).await;
+    assert!(stage.files(&taxi.name).contains_key("course/README.md"), "the course is cloned again");
+    assert_eq!(stage.disk(&taxi.name).content_id().expect("it is read"), content_id);
 }
 
 /// An administrator changes the key: the old token opens while both keys hold, and not after.

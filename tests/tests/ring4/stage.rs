@@ -111,6 +111,7 @@ impl Stage {
         let began = self.edit(watched, json!({"spec": spec})).await;
         let wanted = |notebook: &Notebook| board::is_ready(notebook) && board::shape(notebook) == shape;
         self.until(&format!("runs as {shape}"), &watched.name, wanted).await;
+        self.until_it_answers(watched).await;
         let gap_s = watched.caller.longest_gap_s(began, self.stand.clock.now());
         eprintln!("{}: {shape}: {gap_s:.1} s of the cloud without an answer", watched.name);
         gap_s
@@ -165,6 +166,11 @@ impl Stage {
             files.contains_key(".venv/pyvenv.cfg") && !files.contains_key(".venv.unfinished")
         })
         .await;
+    }
+
+    /// The way in follows the status a moment later.
+    pub async fn until_it_answers(&self, watched: &Watched) {
+        self.eventually("Jupyter answers", async || watched.answers("/api/status").await == Some(200)).await;
     }
 
     /// Looks every second until it holds.

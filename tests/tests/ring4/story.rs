@@ -76,6 +76,7 @@ async fn sleeps_and_wakes(stage: &Stage, taxi: &Watched) {
     stage.edit(taxi, wake).await;
     let serves = |notebook: &Notebook| board::is_ready(notebook) && board::says(notebook, "Serving") == "True";
     stage.until("is awake", &taxi.name, serves).await;
+    stage.until_it_answers(taxi).await;
     let mut kernel = taxi.person().kernel(&id).await.expect("the same kernel");
     assert_eq!(kernel.execute("print(kept == [os.getpid()])").await.expect("it answers"), "True\n");
 }
