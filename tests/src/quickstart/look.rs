@@ -43,6 +43,12 @@ const THEIR_OWN: [&str; 9] = [
     "course/.git/",
 ];
 
+/// Whether the kernels' own environment is made, by all files of a home: until then kernels run in the server's.
+#[must_use]
+pub fn kernels_are_made(files: &BTreeMap<String, String>) -> bool {
+    files.contains_key(".venv/pyvenv.cfg") && !files.contains_key(".venv.unfinished")
+}
+
 /// The person's of all files of a home. Of git's files the branches: what was committed must not move.
 #[must_use]
 pub fn persons(mut files: BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -15,7 +15,7 @@ use rehost_tests::kernel::Jupyter;
 use rehost_tests::manifests::root;
 use rehost_tests::quickstart::NAMESPACE;
 use rehost_tests::quickstart::board::{self, Board};
-use rehost_tests::quickstart::look::persons;
+use rehost_tests::quickstart::look::{kernels_are_made, persons};
 use rehost_tests::stand::{BUCKET, Caller, Door, Hosts, Real, Stand, StandSettings, ZONE};
 use serde_json::{Value, json};
 
@@ -161,11 +161,8 @@ impl Stage {
 
     /// Waits until the kernels' own environment is made: until then kernels run in the server's.
     pub async fn kernels_are_made(&self, watched: &Watched) {
-        self.eventually("the kernels' environment is made", async || {
-            let files = self.all_files(&watched.name);
-            files.contains_key(".venv/pyvenv.cfg") && !files.contains_key(".venv.unfinished")
-        })
-        .await;
+        let made = async || kernels_are_made(&self.all_files(&watched.name));
+        self.eventually("the kernels' environment is made", made).await;
     }
 
     /// The way in follows the status a moment later.
