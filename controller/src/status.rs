@@ -77,7 +77,7 @@ fn conditions(
         (ConditionType::Serving, serving_word(plan, serving)),
         (ConditionType::Reconciling, flag(verdict.reconciling, reason, &message)),
         (ConditionType::Stalled, flag(verdict.stalled, reason, &message)),
-        (ConditionType::Home, home_word(plan)),
+        (ConditionType::Home, content::home_said(observed, plan).unwrap_or_else(|| home_word(plan))),
     ];
     if let Ok(desired) = &resolution.wish {
         for (kind, field) in [(ConditionType::Source, "spec.source"), (ConditionType::Activity, "spec.idle")] {
@@ -183,7 +183,10 @@ fn as_declared(resolution: &Resolution, observed: &Observed, plan: &Plan, verdic
     match &resolution.wish {
         Ok(desired) if verdict.ready.reason == Reason::AsDeclared => {
             match content::lacking(desired, observed, plan, &resolution.access) {
-                Some(word) => Verdict { ready: word, reconciling: true, stalled: false },
+                Some(word) => {
+                    let stalled = matches!(word.reason, Reason::HomeFull | Reason::HomeDamaged);
+                    Verdict { ready: word, reconciling: !stalled, stalled }
+                }
                 None => verdict,
             }
         }
@@ -222,7 +225,12 @@ fn short(plan: &Plan) -> Verdict {
     };
     let person = matches!(
         reason,
-        Reason::PermissionDenied | Reason::ContentMismatch | Reason::Refused | Reason::HomeMissing | Reason::NotOurs
+        Reason::PermissionDenied
+            | Reason::ContentMismatch
+            | Reason::HomeDamaged
+            | Reason::Refused
+            | Reason::HomeMissing
+            | Reason::NotOurs
     );
     Verdict {
         ready: Word::new(
@@ -344,6 +352,11 @@ fn home_word(plan: &Plan) -> Word {
         && matches!(refusal.reason, Reason::HomeMissing | Reason::KeptDiskFound | Reason::ContentMismatch)
     {
         return Word::new(ConditionStatus::False, refusal.reason, refusal.message.clone());
+    }
+    if let (Situation::Short, Some(retry)) = (&plan.situation, &plan.memory.retry)
+        && let Ok(reason @ (Reason::ContentMismatch | Reason::HomeDamaged)) = retry.reason.parse()
+    {
+        return Word::new(ConditionStatus::False, reason, retry.message.clone());
     }
     match &plan.memory.home {
         None => Word::new(ConditionStatus::Unknown, Reason::Creating, "There is no home yet."),

@@ -219,6 +219,10 @@ reasons! {
     DiskTypeMismatch,
     /// The disk's content is not this notebook's.
     ContentMismatch,
+    /// The home's file system is damaged or does not take writes: what was saved before is as it was.
+    HomeDamaged,
+    /// The home has no room left: nothing that was saved is lost.
+    HomeFull,
     /// The home disk that status names is gone.
     HomeMissing,
     /// A disk of a former notebook of this name was kept: say `from.disk` or `from.blank`.

@@ -257,6 +257,9 @@ pub struct GuestSeen {
     /// Whether the file system is as large as its disk. False: it grows at the next start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filesystem_fills_disk: Option<bool>,
+    /// What is wrong with the home's file system; absent while it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_trouble: Option<GuestHomeTrouble>,
     /// Each bucket that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<GuestBucketSeen>,
@@ -269,6 +272,17 @@ pub struct GuestSeen {
     /// Evidence of use. Absent: not known, and so not idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<GuestActivity>,
+}
+
+/// What is wrong with the home's file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestHomeTrouble {
+    /// `Full`, `ReadOnly` or `Unreadable`. A guest may know others.
+    pub reason: String,
+    /// A sentence for people.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// How a bucket is.
@@ -359,6 +373,7 @@ mod tests {
     #[test]
     fn what_a_serving_guest_says_is_read() {
         let text = r#"{"bootId":"b","nonce":"n","state":"Serving","contentId":"c","filesystemFillsDisk":true,
+            "homeTrouble":{"reason":"Full","message":"the home is full"},
             "activity":{"lastActivity":"2026-11-27T18:00:00.123456Z","kernels":1,"busyKernels":1,"connections":1,
                 "terminals":1,"busyTerminals":0},
             "buckets":[{"path":"data","mounted":false,"reason":"BucketNotFound","message":"x"}],
@@ -367,6 +382,7 @@ mod tests {
         let seen = serde_json::from_str::<GuestReport>(text).unwrap().seen;
         assert_eq!(seen.activity.map(|activity| activity.busy_kernels), Some(1));
         assert_eq!(seen.source.and_then(|source| source.dirty), Some(false));
+        assert_eq!(seen.home_trouble.map(|trouble| trouble.reason), Some("Full".to_owned()));
         assert!(!seen.buckets[0].mounted);
     }
 }

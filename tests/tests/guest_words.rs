@@ -107,6 +107,13 @@ fn the_controller_reads_every_state_and_failure_that_the_guest_has_a_word_for() 
     for state in states.split_whitespace() {
         read(state, "");
     }
+    let full = python(
+        "import json; from rehost_guest.observer import trouble_of; from pathlib import Path; \
+         print(json.dumps(trouble_of(Path('/nowhere'))))",
+        "",
+    );
+    let trouble = read("Serving", &format!(r#","homeTrouble":{full}"#)).seen.home_trouble.expect("it is read");
+    assert_eq!(trouble.reason, "Unreadable");
     for failure in failures.split_whitespace() {
         assert_eq!(read("Failed", &format!(r#","failure":"{failure}""#)).state, GuestState::Failed);
     }

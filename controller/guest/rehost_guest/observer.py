@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 from . import activity, kernel_environment, source
 from .credentials import CredentialsMissing, offered
@@ -19,10 +19,12 @@ _LOOK_S = 5.0
 _ACTIVITY_EVERY = 3
 # git reads every file of the tree.
 _SOURCE_EVERY = 12
+# With less than that a notebook can hardly be saved.
+_ROOM_BYTES = 1 << 20
 
 
 # What it finds, by name.
-FOUND = ("kernels", "buckets", "source", "activity", "silence", "trouble")
+FOUND = ("kernels", "buckets", "source", "activity", "silence", "homeTrouble")
 
 
 class Observer:
@@ -68,7 +70,7 @@ class Observer:
                 self._look_at_jupyter()
             if turn % _SOURCE_EVERY == 0 and "source" in self._found:
                 self._found["source"] = {**self._found["source"], **source.look(self._paths, self._wanted.source)}
-            self._found["trouble"] = trouble_of(self._paths.home) or self._found.get("silence", "")
+            self._found["homeTrouble"] = trouble_of(self._paths.home)
             turn += 1
             self._closed.wait(_LOOK_S)
 
@@ -81,16 +83,23 @@ class Observer:
         self._found["silence"] = f"Jupyter does not answer, and is started again when it ends: {said}" if said else ""
 
 
-def trouble_of(home: Path) -> str:
-    """What is wrong with the home's file system, in a sentence; empty when it is well."""
+def trouble_of(home: Path) -> Optional[Dict[str, str]]:
+    """What is wrong with the home's file system, in a word and a sentence; none when it is well."""
     try:
         found = os.statvfs(home)
     except OSError as why:
-        return f"the home cannot be read: {why.strerror}"
+        return _trouble("Unreadable", f"the home cannot be read: {why.strerror}")
     if found.f_flag & os.ST_RDONLY:
-        return (
-            "the home turned read-only after an error of its disk: what was saved before is safe, restart the notebook"
+        return _trouble(
+            "ReadOnly",
+            "the home turned read-only after an error of its disk: what was saved before is safe, restart the notebook",
         )
-    if found.f_bavail == 0 or found.f_favail == 0:
-        return "the home is full: nothing that was saved is lost; delete something, or raise spec.storage.size"
-    return ""
+    if found.f_bavail * found.f_frsize < _ROOM_BYTES or found.f_favail == 0:
+        return _trouble(
+            "Full", "the home is full: nothing that was saved is lost; delete something, or raise spec.storage.size"
+        )
+    return None
+
+
+def _trouble(reason: str, message: str) -> Dict[str, str]:
+    return {"reason": reason, "message": message}

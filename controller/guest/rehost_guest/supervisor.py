@@ -332,9 +332,10 @@ class Supervisor:
     def _say(self, state: str, **details: Any) -> None:
         self._phase = state
         shown = {**self._details, **details}
-        trouble, _ = shown.pop("trouble", ""), shown.pop("silence", "")
-        if trouble and not details.get("message"):
-            shown["message"] = trouble
+        silence, trouble = shown.pop("silence", ""), shown.get("homeTrouble") or {}
+        words = trouble.get("message") or silence
+        if words and not details.get("message"):
+            shown["message"] = words
         self._reporter.say(self._settings.nonce, state, shown)
 
 

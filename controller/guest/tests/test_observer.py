@@ -48,13 +48,13 @@ class Observing(Scratch):
 
     def test_activity_is_not_known_while_jupyter_does_not_answer_and_a_person_hears_of_it(self) -> None:
         observer = self.observe()
-        self.until(observer, lambda found: found.get("activity") == {"kernels": 1} and found.get("trouble") == "")
+        self.until(observer, lambda found: found.get("activity") == {"kernels": 1} and found.get("silence") == "")
         self.activity = None
-        found = self.until(observer, lambda found: found["trouble"])
+        found = self.until(observer, lambda found: found["silence"])
         self.assertIsNone(found["activity"])
-        self.assertIn("it said why", found["trouble"])
+        self.assertIn("it said why", found["silence"])
         self.activity = {"kernels": 0}
-        self.until(observer, lambda found: found["trouble"] == "" and found["activity"] == {"kernels": 0})
+        self.until(observer, lambda found: found["silence"] == "" and found["activity"] == {"kernels": 0})
 
     def test_the_repository_comes_before_the_environment_and_neither_stops_the_other(self) -> None:
         source = {"repository": "https://127.0.0.1:1/course.git", "path": "course"}
@@ -65,22 +65,23 @@ class Observing(Scratch):
 
 class Trouble(Scratch):
     def test_a_home_that_is_well_and_one_that_is_gone(self) -> None:
-        self.assertEqual(trouble_of(self.scratch), "")
-        self.assertIn("cannot be read", trouble_of(self.scratch / "gone"))
+        self.assertIsNone(trouble_of(self.scratch))
+        self.assertEqual(trouble_of(self.scratch / "gone")["reason"], "Unreadable")
 
     @NEEDS_ROOT
     def test_a_home_that_is_full_or_read_only(self) -> None:
         point = self.scratch / "small"
         point.mkdir()
-        sh("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(point))
+        sh("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(point))
         self.addCleanup(sh, "umount", str(point))
         with self.assertRaises(OSError), open(point / "fill", "wb", buffering=0) as fill:
             while True:
-                fill.write(bytes(4096))
-        self.assertIn("is full", trouble_of(point))
+                fill.write(bytes(1 << 16))
+        self.assertEqual(trouble_of(point)["reason"], "Full")
         os.unlink(point / "fill")
+        self.assertIsNone(trouble_of(point))
         sh("mount", "-o", "remount,ro", str(point))
-        self.assertIn("read-only", trouble_of(point))
+        self.assertEqual(trouble_of(point)["reason"], "ReadOnly")
 
 
 if __name__ == "__main__":

@@ -231,6 +231,7 @@ impl Failure {
             Reason::Superseded | Reason::RateLimited => Weight::Passing,
             Reason::PermissionDenied
             | Reason::ContentMismatch
+            | Reason::HomeDamaged
             | Reason::HomeMissing
             | Reason::NotOurs
             | Reason::Refused => Weight::Person,

@@ -16,6 +16,8 @@ use crate::observe::Heard;
 const UNSETTLED_S: [i64; 2] = [10, 300];
 /// How soon a host is asked again that does not say how it is used, in seconds.
 const BLIND_S: i64 = 60;
+/// How often every host is asked whether its home is well, in seconds: three reads a second for ten thousand notebooks.
+const HEALTH_S: i64 = 3600;
 /// Over how long a time the first questions of a new leader are spread at most, in seconds.
 const SPREAD_S_MAX: i64 = 1800;
 /// An answer is evidence for a stop only while it is this young, in seconds.
@@ -51,9 +53,7 @@ impl Planner<'_> {
 
     /// Asks for evidence where it is time for it, and otherwise looks again when it will be.
     pub(super) fn look_for_evidence(&mut self, desired: &Desired, host: &HostRecord) {
-        let content = &desired.content;
-        let matters = desired.idle.is_some() || content.source.is_some() || !content.buckets.is_empty();
-        if !matters || !self.can_be_heard(host) {
+        if !self.can_be_heard(host) {
             return;
         }
         let due = match self.heard(host) {
@@ -61,10 +61,9 @@ impl Planner<'_> {
             None => self.first_look(desired, host),
         };
         match due {
-            Some(at) if at > self.now => self.look_again_at(at),
-            Some(_) if self.observed.fresh => self.look_again_in(super::bounds::POLL_SLOW_S),
-            Some(_) => self.wants_evidence = true,
-            None => {}
+            at if at > self.now => self.look_again_at(at),
+            _ if self.observed.fresh => self.look_again_in(super::bounds::POLL_SLOW_S),
+            _ => self.wants_evidence = true,
         }
     }
 
@@ -88,19 +87,20 @@ impl Planner<'_> {
 
     /// When a host is first asked. What people wait to read is asked for at once; whether it is used, each notebook at a time of its
     /// own, so that a new leader does not ask all of them together.
-    fn first_look(&self, desired: &Desired, host: &HostRecord) -> Option<Timestamp> {
+    fn first_look(&self, desired: &Desired, host: &HostRecord) -> Timestamp {
         let previous = &self.observed.previous.conditions;
         let content = &desired.content;
         let unread = (content.source.is_some() && !conditions::holds(previous, ConditionType::Source))
-            || (!content.buckets.is_empty() && !conditions::holds(previous, ConditionType::Buckets));
+            || (!content.buckets.is_empty() && !conditions::holds(previous, ConditionType::Buckets))
+            || conditions::find(previous, ConditionType::Home)
+                .is_some_and(|home| home.reason == Reason::HomeFull.as_str());
         if unread {
-            return Some(self.now);
+            return self.now;
         }
-        let idle = desired.idle?;
-        let spread_s = idle.after_s.clamp(1, SPREAD_S_MAX);
+        let spread_s = desired.idle.map_or(HEALTH_S, |idle| idle.after_s.clamp(1, SPREAD_S_MAX));
         let since = host.serving_since.map_or(self.observed.known_since, |since| since.max(self.observed.known_since));
         let share = labels::content_id(&self.resolution.subject.uid).as_u128() % u128::try_from(spread_s).unwrap_or(1);
-        Some(since + SignedDuration::from_secs(i64::try_from(share).unwrap_or(0)))
+        since + SignedDuration::from_secs(i64::try_from(share).unwrap_or(0))
     }
 
     /// What the host last said, where it is the host that we mean, in the boot that we mean.
@@ -111,13 +111,14 @@ impl Planner<'_> {
 }
 
 /// When the next answer could say something new that matters.
-fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Option<Timestamp> {
+fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Timestamp {
+    let content = &desired.content;
+    let matters = desired.idle.is_some() || content.source.is_some() || !content.buckets.is_empty();
+    let soon = |seconds: i64| heard.at + SignedDuration::from_secs(if matters { seconds } else { HEALTH_S });
     let report = match heard.report.present() {
-        None => return Some(heard.at + SignedDuration::from_secs(BLIND_S)),
+        None => return soon(BLIND_S),
         // It has not taken over yet what it was told last.
-        Some(report) if report.nonce != host.nonce => {
-            return Some(heard.at + SignedDuration::from_secs(UNSETTLED_S[0]));
-        }
+        Some(report) if report.nonce != host.nonce => return soon(UNSETTLED_S[0]),
         Some(report) => report,
     };
     let settled = (!is_settled(desired, host, report)).then(|| {
@@ -125,7 +126,8 @@ fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Option<Time
         heard.at + SignedDuration::from_secs((served_s / 2).clamp(UNSETTLED_S[0], UNSETTLED_S[1]))
     });
     let idle = desired.idle.map(|idle| next_idle_look(idle, host, heard, report));
-    settled.into_iter().chain(idle).min()
+    let health = heard.at + SignedDuration::from_secs(HEALTH_S);
+    settled.into_iter().chain(idle).fold(health, Timestamp::min)
 }
 
 /// When the notebook could first be idle.
@@ -150,7 +152,7 @@ fn idle_since(report: &GuestReport, host: &HostRecord) -> Option<Timestamp> {
     (*busy_kernels == 0 && *busy_terminals == 0).then_some(since)
 }
 
-/// Whether buckets and repository are as wished, or will not come to be so by waiting.
+/// Whether home, buckets and repository are as wished, or will not come to be so by waiting.
 fn is_settled(desired: &Desired, host: &HostRecord, report: &GuestReport) -> bool {
     let content = &desired.content;
     let mounted = |path: &String| report.seen.buckets.iter().any(|bucket| bucket.path == *path && bucket.mounted);
@@ -161,5 +163,5 @@ fn is_settled(desired: &Desired, host: &HostRecord, report: &GuestReport) -> boo
     };
     let source = content.source.is_none()
         || report.seen.source.as_ref().is_some_and(|source| source.revision.is_some() && source.failure.is_none());
-    buckets && source
+    buckets && source && report.seen.home_trouble.is_none()
 }

@@ -129,7 +129,7 @@ impl Planner<'_> {
         let round_over = tried > candidates || (tried == candidates && !self.last_shape_is_left());
         let rounds = earlier.as_ref().map_or(0, |retry| retry.rounds) + i64::from(round_over);
         let next_try = match (round_over, failure.reason) {
-            (true, Reason::ContentMismatch) | (false, _) => None,
+            (true, Reason::ContentMismatch | Reason::HomeDamaged) | (false, _) => None,
             (true, _) => Some(self.now + jiff::SignedDuration::from_secs(round_pause_s(rounds))),
         };
         let first = candidate == 0 || earlier.is_none();

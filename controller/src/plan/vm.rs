@@ -245,9 +245,10 @@ impl Planner<'_> {
 /// What a guest's own refusal means, whichever way it came.
 pub(super) fn guest_failure(host: &HostRecord, failure: Option<GuestFailure>, message: &str) -> Failure {
     let (reason, weight) = match failure {
-        Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem | GuestFailure::FilesystemDamaged) => {
+        Some(GuestFailure::ContentMismatch | GuestFailure::ForeignFilesystem) => {
             (Reason::ContentMismatch, Weight::Person)
         }
+        Some(GuestFailure::FilesystemDamaged) => (Reason::HomeDamaged, Weight::Person),
         Some(GuestFailure::JupyterFailed | GuestFailure::AcceleratorMissing) | None => {
             (Reason::HostFailed, Weight::Host)
         }

@@ -3,7 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{self, ConditionStatus, ConditionType, Reason};
-use rehost_api::guest::{GuestBucket, GuestReport};
+use rehost_api::guest::{GuestBucket, GuestReport, GuestSeen};
 use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord, SourceState, TransitionKind};
 
@@ -76,7 +76,34 @@ pub(super) fn lacking(desired: &Desired, observed: &Observed, plan: &Plan, acces
         // Somebody's own work in the tree is nothing to be put right.
         (of_content && word.status == ConditionStatus::False && word.reason != Reason::DirtyTree).then_some(word)
     };
-    words(desired, observed, plan, access).into_iter().find_map(lacks)
+    let home = home_said(observed, plan).filter(|word| word.status == ConditionStatus::False);
+    home.or_else(|| words(desired, observed, plan, access).into_iter().find_map(lacks))
+}
+
+/// What the host says of the home's file system where not all is well; until the same host says otherwise, what it said before.
+pub(super) fn home_said(observed: &Observed, plan: &Plan) -> Option<Word> {
+    let host = plan.memory.host.as_ref()?;
+    if let Some(report) = report(observed, plan) {
+        return home_of(&report.seen);
+    }
+    let same = observed.previous.host.as_ref().is_some_and(|before| before.name == host.name);
+    let before = conditions::find(&observed.previous.conditions, ConditionType::Home).filter(|_| same).and_then(said);
+    before.filter(|word| matches!(word.reason, Reason::HomeFull | Reason::HomeDamaged | Reason::ChangePending))
+}
+
+fn home_of(seen: &GuestSeen) -> Option<Word> {
+    let small = (seen.filesystem_fills_disk == Some(false)).then_some(
+        "The home's disk is larger than its file system, which grows at the next start: restart the notebook.",
+    );
+    match (&seen.home_trouble, small) {
+        (Some(trouble), _) => {
+            let reason = if trouble.reason == "Full" { Reason::HomeFull } else { Reason::HomeDamaged };
+            let grows = small.map_or_else(String::new, |small| format!(". {small}"));
+            Some(Word::new(ConditionStatus::False, reason, format!("{}{grows}", trouble.message)))
+        }
+        (None, Some(small)) => Some(Word::new(ConditionStatus::True, Reason::ChangePending, small)),
+        (None, None) => None,
+    }
 }
 
 /// The checkout as it was last heard of.

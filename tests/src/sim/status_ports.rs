@@ -78,6 +78,7 @@ fn report(pod: &Value, settings: &GuestSettings, now: Timestamp) -> GuestReport 
         message: String::new(),
         seen: GuestSeen {
             filesystem_fills_disk: Some(true),
+            home_trouble: None,
             buckets: buckets.collect(),
             source,
             kernels: None,

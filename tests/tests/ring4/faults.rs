@@ -25,6 +25,7 @@ async fn what_goes_wrong_is_said_and_costs_nothing_that_was_saved() {
     jupyter_is_killed(&stage, &taxi).await;
     the_machine_is_lost_during_a_write(&stage, &taxi).await;
     words_that_are_not_the_guests(&stage, &taxi).await;
+    the_home_is_full(&stage, &taxi).await;
     another_disk_in_its_place(&stage, &taxi).await;
     everything_is_deleted(&stage, &taxi).await;
     new_keys(&mut stage, taxi).await;
@@ -114,6 +115,71 @@ def write(first, count):
     let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
     let check = "lines = open('lines.txt').read().split('\\n')[:-1]; print(lines == [str(n) for n in range(len(lines))], len(lines) >= 200)";
     assert_eq!((told.as_str(), kernel.execute(check).await.expect("it is read").as_str()), ("200\n", "True True\n"));
+}
+
+/// Nothing fits any more: status says so, what was saved is there, also on the next boot; and with a larger disk work goes on.
+async fn the_home_is_full(stage: &Stage, taxi: &Watched) {
+    let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
+    let fill = "
+import os
+def write(name, text):
+    with open(name, 'w') as file:
+        file.write(text)
+        os.fsync(file.fileno())
+write('before.txt', 'was saved')
+filling = open('filling', 'wb')
+size, step = 0, 1 << 30
+while step:
+    try:
+        os.posix_fallocate(filling.fileno(), size, step)
+        size += step
+    except OSError:
+        step //= 2
+try:
+    write('more.txt', 'x' * (4 << 20))
+except OSError as why:
+    print(why.strerror)
+";
+    assert_eq!(kernel.execute(fill).await.expect("it runs"), "No space left on device\n");
+    let heard = async || stage.machine(taxi).journal().contains("the home is full");
+    stage.eventually("the guest has noticed", heard).await;
+    ask_again(stage, taxi, "full").await;
+    let said = |notebook: &Notebook| board::reason(notebook, "Home") == "HomeFull";
+    let notebook = stage.until("says that the home is full", &taxi.name, said).await;
+    assert_eq!(board::says(&notebook, "Ready"), "False");
+    assert_eq!(board::says(&notebook, "Serving"), "True");
+    restart(stage, taxi, "full").await;
+    stage.edit(taxi, json!({"spec": {"storage": {"size": "11Gi"}}})).await;
+    let grown = |notebook: &Notebook| board::status(notebook).home.is_some_and(|home| home.size_gb == 11);
+    stage.until("has a larger disk", &taxi.name, grown).await;
+    // Not every kernel lets a file system grow in use.
+    restart(stage, taxi, "grown").await;
+    stage.until("has room again", &taxi.name, |notebook| board::reason(notebook, "Home") == "AsDeclared").await;
+    let mut kernel = taxi.person().start_kernel().await.expect("a kernel");
+    let check = "
+from pathlib import Path
+Path('more.txt').write_text('x' * (4 << 20))
+print(Path('before.txt').read_text())
+Path('filling').unlink()
+";
+    assert_eq!(kernel.execute(check).await.expect("it runs"), "was saved\n");
+    stage.until("is ready", &taxi.name, board::is_ready).await;
+}
+
+/// Asks for a restart, and waits until it serves again.
+async fn restart(stage: &Stage, taxi: &Watched, why: &str) {
+    stage.edit(taxi, json!({"metadata": {"annotations": {"rehost.dev/restart": why}}})).await;
+    let restarted = |notebook: &Notebook| {
+        let handled = board::status(notebook).handled.and_then(|handled| handled.restart);
+        handled.as_deref() == Some(why) && board::says(notebook, "Serving") == "True"
+    };
+    stage.until("serves again", &taxi.name, restarted).await;
+    stage.until_it_answers(taxi).await;
+}
+
+/// Who wakes a notebook that runs has its host asked anew.
+async fn ask_again(stage: &Stage, taxi: &Watched, why: &str) {
+    stage.edit(taxi, json!({"metadata": {"annotations": {"rehost.dev/wake": why}}})).await;
 }
 
 /// Any process of a machine can write its guest attributes: what is not the guest's word of now changes nothing.

@@ -86,8 +86,9 @@ impl Planner<'_> {
     }
 
     fn waits_for_a_person(&self) -> bool {
-        let mismatch = Reason::ContentMismatch.to_string();
-        self.memory.retry.as_ref().is_some_and(|retry| retry.next_try.is_none() && retry.reason == mismatch)
+        let of_the_disk =
+            |reason: &str| [Reason::ContentMismatch, Reason::HomeDamaged].map(Reason::as_str).contains(&reason);
+        self.memory.retry.as_ref().is_some_and(|retry| retry.next_try.is_none() && of_the_disk(&retry.reason))
     }
 
     pub(super) fn run_on_pod(&mut self, desired: &Desired, pod: &PodSeen) {

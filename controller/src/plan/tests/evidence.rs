@@ -1,7 +1,8 @@
 //! What a serving host says: idleness is decided from it, and what it offers follows the spec.
 
 use rehost_api::guest::{
-    GuestActivity, GuestBucket, GuestBucketSeen, GuestFailure, GuestSource, GuestSourceSeen, GuestState,
+    GuestActivity, GuestBucket, GuestBucketSeen, GuestFailure, GuestHomeTrouble, GuestSource, GuestSourceSeen,
+    GuestState,
 };
 use rehost_api::notebook::IdleAction;
 use rehost_api::shape::{HostShape, PodShape};
@@ -9,10 +10,13 @@ use rehost_api::status::{Phase, StopReason};
 
 use super::stage::{Stage, pod, vm};
 use crate::desired::{Power, WishedIdle};
+use crate::observe::Observed;
 use crate::plan::plan;
 use crate::seen::Seen;
 
 const AFTER_S: i64 = 5400;
+/// Less than the hour after which every host is asked how its home is.
+const SOON_S: i64 = 1800;
 
 fn activity(stage: &Stage) -> GuestActivity {
     GuestActivity {
@@ -117,22 +121,60 @@ fn evidence_of_an_earlier_look_stops_nothing() {
 #[test]
 fn the_next_look_is_when_the_notebook_could_first_be_idle() {
     let mut stage = used();
+    stage.wish(|it| it.idle = Some(WishedIdle { after_s: SOON_S, then: IdleAction::Stop }));
     let now = stage.now;
     let wake_at = |stage: &Stage| plan(&stage.resolution, &stage.observed(), stage.now).wake_at.unwrap();
-    assert_eq!(wake_at(&stage).duration_since(now).as_secs(), AFTER_S);
+    assert_eq!(wake_at(&stage).duration_since(now).as_secs(), SOON_S);
     stage.pass(600);
-    assert_eq!(wake_at(&stage).duration_since(now).as_secs(), AFTER_S, "nothing has happened since");
+    assert_eq!(wake_at(&stage).duration_since(now).as_secs(), SOON_S, "nothing has happened since");
     stage.seen.activity.as_mut().unwrap().busy_kernels = 1;
-    assert_eq!(wake_at(&stage).duration_since(stage.now).as_secs(), AFTER_S, "a kernel is at work now");
+    assert_eq!(wake_at(&stage).duration_since(stage.now).as_secs(), SOON_S, "a kernel is at work now");
 }
 
 #[test]
-fn who_asked_for_nothing_is_not_looked_at() {
-    for mut stage in [Stage::running(vm("n1-standard-4")), Stage::running(pod(2000))] {
-        stage.seen.activity = Some(activity(&stage));
-        let planned = plan(&stage.resolution, &stage.observed(), stage.now);
-        assert_eq!((planned.wake_at.is_some(), planned.wants_evidence), (false, false));
-    }
+fn who_asked_for_nothing_is_asked_once_an_hour_whether_the_home_is_well() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.seen.activity = Some(activity(&stage));
+    let looks = |stage: &Stage| plan(&stage.resolution, &stage.observed(), stage.now).wake_at.unwrap();
+    assert_eq!(looks(&stage).duration_since(stage.now).as_secs(), 3600);
+    let mut unheard = stage.observed();
+    unheard.heard = None;
+    let first = plan(&stage.resolution, &unheard, stage.now);
+    assert!(!first.wants_evidence && first.wake_at.unwrap().duration_since(stage.now).as_secs() <= 3600);
+    let mut silent = stage.observed();
+    silent.heard.as_mut().unwrap().report = Seen::Unknown("guest attributes are forbidden".into());
+    let again = plan(&stage.resolution, &silent, stage.now).wake_at.unwrap();
+    assert_eq!(again.duration_since(stage.now).as_secs(), 3600, "whoever cannot say it is not asked on and on");
+}
+
+#[test]
+fn a_full_home_is_said_and_that_it_has_room_again_too() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    let of = |stage: &Stage, kind: &str| {
+        let found = stage.status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+        (found.status.clone(), found.reason.clone())
+    };
+    let word = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    stage.seen.home_trouble = Some(GuestHomeTrouble { reason: "Full".into(), message: "the home is full".into() });
+    stage.pass(3600).play();
+    assert_eq!(of(&stage, "Home"), word("False", "HomeFull"));
+    assert_eq!((of(&stage, "Ready"), of(&stage, "Stalled")), (word("False", "HomeFull"), word("True", "HomeFull")));
+    assert_eq!(of(&stage, "Serving").0, "True");
+    let observed = stage.observed();
+    let soon = plan(&stage.resolution, &observed, stage.now).wake_at.unwrap();
+    assert!(soon.duration_since(stage.now).as_secs() <= 300, "it is asked again soon");
+    let unheard = Observed { heard: None, ..observed };
+    let planned = plan(&stage.resolution, &unheard, stage.now);
+    let status = crate::status::status(&stage.resolution, &unheard, &planned, stage.now);
+    assert_eq!(status.conditions, stage.status.conditions, "a new leader has not heard of it, and takes nothing back");
+    stage.seen.home_trouble = None;
+    stage.seen.filesystem_fills_disk = Some(false);
+    stage.pass(300).play();
+    assert_eq!((of(&stage, "Home"), of(&stage, "Ready").0), (word("True", "ChangePending"), "True".to_owned()));
+    stage.seen.filesystem_fills_disk = Some(true);
+    stage.pass(3600).play();
+    assert_eq!((of(&stage, "Home").0, of(&stage, "Ready").0), ("True".to_owned(), "True".to_owned()));
+    assert_eq!(of(&stage, "Stalled").0, "False");
 }
 
 #[test]
