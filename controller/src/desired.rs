@@ -2,6 +2,7 @@
 //! or a refusal that names the field, the value and what would be right.
 
 mod allowed;
+mod calendar;
 mod content;
 mod defaults;
 mod facts;
@@ -16,6 +17,7 @@ mod suspension;
 #[cfg(test)]
 mod tests;
 mod unacted;
+mod when;
 mod words;
 
 use jiff::Timestamp;
@@ -27,9 +29,11 @@ use rehost_api::shape::HostShape;
 
 use crate::access::AccessHashes;
 
+pub use calendar::Calendar;
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
 pub use suspension::obstacle as obstacle_to_suspension;
+pub use when::{When, Window};
 
 /// Whose resources these are. Every name and label derives from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,15 +152,6 @@ pub enum Power {
     Running,
     /// `spec.state` is Stopped.
     Stopped,
-}
-
-/// When a change of host may be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// At once.
-    Now,
-    /// When the notebook is next stopped.
-    NextStop,
 }
 
 /// The values of the request annotations, where they are set.

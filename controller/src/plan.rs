@@ -33,6 +33,7 @@ mod suspension;
 mod tests;
 mod transition;
 mod vm;
+mod when;
 
 use jiff::Timestamp;
 use rehost_api::status::{Step, TransitionKind};

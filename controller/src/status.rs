@@ -143,7 +143,8 @@ fn verdict(plan: &Plan, serving: bool) -> Verdict {
             reconciling: false,
             stalled: false,
         },
-        Situation::Short => short(plan),
+        Situation::Short => short(plan, None),
+        Situation::Substituted(words) => short(plan, Some(words)),
         Situation::Changing { kind, step, detail } => Verdict {
             ready: word(
                 ConditionStatus::False,
@@ -203,7 +204,7 @@ fn deleting_words(words: &str) -> String {
 }
 
 /// Something could not be had: on what it serves meanwhile, and when it is tried again.
-fn short(plan: &Plan) -> Verdict {
+fn short(plan: &Plan, waits: Option<&str>) -> Verdict {
     let Some(retry) = &plan.memory.retry else {
         return Verdict {
             ready: Word::new(ConditionStatus::False, Reason::HostFailed, "The wished host could not be had."),
@@ -212,12 +213,10 @@ fn short(plan: &Plan) -> Verdict {
         };
     };
     let reason = retry.reason.parse().unwrap_or(Reason::HostFailed);
-    let next = match retry.next_try {
-        Some(at) => format!(" The next try is at {}.", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
-        None if plan.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some()) => {
-            " It returns to the wished host at its next stop.".to_owned()
-        }
-        None => " It is tried again when the spec changes or rehost.dev/wake is set.".to_owned(),
+    let next = match (waits, retry.next_try) {
+        (Some(words), _) => format!(" The return to the wished host {words}."),
+        (None, Some(at)) => format!(" The next try is at {}.", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        (None, None) => " It is tried again when the spec changes or rehost.dev/wake is set.".to_owned(),
     };
     let meanwhile = match plan.memory.host.as_ref().filter(|host| host.serving_since.is_some()) {
         Some(host) => format!(" It serves on {} meanwhile.", host.shape),
@@ -340,7 +339,9 @@ fn serving_word(plan: &Plan, serving: bool) -> Word {
         Situation::Stopped(reason) | Situation::Suspended(reason) => stop_reason(*reason),
         Situation::Changing { kind, step, .. } => change_reason(plan, *kind, *step),
         Situation::Deleting(_) => Reason::Deleting,
-        Situation::AsDeclared | Situation::ChangePending(_) | Situation::Short => Reason::HostFailed,
+        Situation::AsDeclared | Situation::ChangePending(_) | Situation::Short | Situation::Substituted(_) => {
+            Reason::HostFailed
+        }
         Situation::Refused(refusal) => refusal.reason,
         Situation::Unclear(_) => Reason::HostUnknown,
     };
@@ -392,6 +393,7 @@ fn phase(plan: &Plan, serving: bool) -> Phase {
         Situation::AsDeclared
         | Situation::ChangePending(_)
         | Situation::Short
+        | Situation::Substituted(_)
         | Situation::Refused(_)
         | Situation::Unclear(_) => {
             if serving {
@@ -407,12 +409,8 @@ fn phase(plan: &Plan, serving: bool) -> Phase {
 fn pending(resolution: &Resolution, plan: &Plan) -> Option<String> {
     match &plan.situation {
         Situation::ChangePending(words) => Some(words.clone()),
-        Situation::Short => {
-            let desired = resolution.wish.as_ref().ok()?;
-            let host = plan.memory.host.as_ref().filter(|host| host.serving_since.is_some())?;
-            let reason = plan.memory.retry.as_ref().map_or("", |retry| retry.reason.as_str());
-            Some(format!("{} -> {}, {reason}", host.shape, desired.host.shape.text()))
-        }
+        Situation::Short => lacking(resolution, plan),
+        Situation::Substituted(words) => lacking(resolution, plan).map(|lacking| format!("{lacking}, {words}")),
         Situation::AsDeclared
         | Situation::Stopped(_)
         | Situation::Suspended(_)
@@ -421,6 +419,14 @@ fn pending(resolution: &Resolution, plan: &Plan) -> Option<String> {
         | Situation::Unclear(_)
         | Situation::Deleting(_) => None,
     }
+}
+
+/// The difference between the wished host and the one that serves in its place, and why.
+fn lacking(resolution: &Resolution, plan: &Plan) -> Option<String> {
+    let desired = resolution.wish.as_ref().ok()?;
+    let host = plan.memory.host.as_ref().filter(|host| host.serving_since.is_some())?;
+    let reason = plan.memory.retry.as_ref().map_or("", |retry| retry.reason.as_str());
+    Some(format!("{} -> {}, {reason}", host.shape, desired.host.shape.text()))
 }
 
 /// Whether Jupyter answers on the host that has the home.

@@ -86,8 +86,8 @@ pub struct NotebookSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostSpec>,
 
-    /// Other hosts to take when there is no capacity for `host`, tried in order. The return to `host` waits for idle or
-    /// the next stop. At most 5.
+    /// Other hosts to take when there is no capacity for `host`, tried in order. The return to `host` follows
+    /// `resize.when`, and waits for capacity and for five minutes in which nothing goes on where that is `Now`. At most 5.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5), extend("x-kubernetes-list-type" = "atomic"))]
     pub fallbacks: Vec<HostSpec>,

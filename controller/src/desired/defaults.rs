@@ -14,6 +14,8 @@ pub(super) const SHARED_MEMORY_BYTES_MAX: i64 = 8 << 30;
 pub(super) const SHARED_MEMORY_BYTES_MIN: i64 = 64 << 20;
 /// How long the old host is kept, stopped, after a handover.
 pub(super) const KEEP_OLD_S: i64 = 15 * 60;
+/// For how long nothing must have been going on before a change that waits for idle is made.
+pub(super) const RESIZE_IDLE_S: i64 = 5 * 60;
 /// The `StorageClass` of claims on home disks of ours, which the chart installs.
 pub(super) const STORAGE_CLASS: &str = "rehost-home";
 

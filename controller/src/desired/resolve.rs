@@ -5,15 +5,15 @@ use std::sync::Arc;
 use rehost_api::conditions::Reason;
 use rehost_api::duration::DurationText;
 use rehost_api::labels;
-use rehost_api::notebook::{DeletionPolicy, OnStockout, PowerState, ResizeHow, ResizeWhen};
+use rehost_api::notebook::{DeletionPolicy, OnStockout, PowerState, ResizeHow};
 use rehost_api::shape::HostShape;
 use rehost_api::{Notebook, NotebookClass};
 
 use super::facts::NamespaceFacts;
 use super::words::{ClassWord, digest, listed, pinned};
 use super::{
-    Deletion, Desired, Facts, HomePolicy, Power, Refusal, Requests, Resolution, Subject, When, WishedHost, allowed,
-    content, defaults, home, host, pod, unacted,
+    Deletion, Desired, Facts, HomePolicy, Power, Refusal, Requests, Resolution, Subject, WishedHost, allowed, content,
+    defaults, home, host, pod, unacted, when,
 };
 use crate::access::AccessHashes;
 use crate::seen::Seen;
@@ -96,7 +96,7 @@ fn wish(
         home,
         in_place: how(notebook, &class) == ResizeHow::InPlace,
         return_on_stockout: on_stockout(notebook) == OnStockout::Return,
-        when: when(notebook, &class),
+        when: when::when(notebook, &class)?,
         keep_old_s: times.keep_old_s,
         keep_stopped_s: times.keep_stopped_s,
         content: content::wished(notebook),
@@ -151,16 +151,6 @@ fn how(notebook: &Notebook, class: &ClassWord<'_>) -> ResizeHow {
 
 fn on_stockout(notebook: &Notebook) -> OnStockout {
     notebook.spec.resize.as_ref().and_then(|resize| resize.on_stockout).unwrap_or_default()
-}
-
-/// Idleness and windows are not looked at yet: what waits for them waits for the next stop, which `not_acted_on_yet` says.
-fn when(notebook: &Notebook, class: &ClassWord<'_>) -> When {
-    let own = notebook.spec.resize.as_ref().and_then(|resize| resize.when);
-    let given = || class.spec.defaults.as_ref()?.resize.as_ref()?.when;
-    match own.or_else(given).unwrap_or_default() {
-        ResizeWhen::Now => When::Now,
-        ResizeWhen::Idle | ResizeWhen::NextStop | ResizeWhen::Window => When::NextStop,
-    }
 }
 
 /// One origin for each notebook, below the class's domain.

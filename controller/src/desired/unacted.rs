@@ -3,7 +3,7 @@
 //! A line begins with the field, in full; status looks for `spec.source` and `spec.idle`.
 
 use rehost_api::Notebook;
-use rehost_api::notebook::{DeletionPolicy, ResizeWhen, VmHost};
+use rehost_api::notebook::{DeletionPolicy, VmHost};
 
 use super::words::{Asked, ClassWord, Listed};
 
@@ -22,7 +22,6 @@ pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]
         let words = "a VM cannot read a Secret of the cluster: use secretManager";
         lines.push(format!("spec.source.credentials.secret: {words}"));
     }
-    lines.extend(when_line(notebook, class));
     let given = class.spec.defaults.as_ref();
     if let Some(whose) = whose(spec.idle.is_some(), given.is_some_and(|given| given.idle.is_some()), class) {
         lines.extend(idle_line(notebook, class, &whose));
@@ -137,18 +136,6 @@ fn storage_lines(notebook: &Notebook, class: &ClassWord<'_>) -> Vec<String> {
         lines.push("spec.storage.type: the home is a claim, whose StorageClass says the type".to_owned());
     }
     lines
-}
-
-fn when_line(notebook: &Notebook, class: &ClassWord<'_>) -> Option<String> {
-    let own = notebook.spec.resize.as_ref().and_then(|resize| resize.when);
-    let given = class.spec.defaults.as_ref().and_then(|given| given.resize.as_ref()?.when);
-    let word = match own.or(given)? {
-        ResizeWhen::Now | ResizeWhen::NextStop => return None,
-        ResizeWhen::Idle => "Idle",
-        ResizeWhen::Window => "Window",
-    };
-    let whose = whose(own.is_some(), given.is_some(), class)?;
-    Some(format!("spec.resize.when{whose}: {word} waits for the next stop"))
 }
 
 /// Status has a bound, and a status that is refused would stop everything: the last line says how many are left out.

@@ -37,6 +37,10 @@ const ROUND_FIRST_S: i64 = 60;
 /// The longest pause between rounds: capacity comes and goes within minutes.
 const ROUND_MOST_S: i64 = 900;
 
+/// For how long nothing must have been going on before a notebook whose changes are made at once returns from a fallback: its people
+/// asked for nothing at that moment.
+pub(super) const RETURN_IDLE_S: i64 = 300;
+
 /// The pause before attempt `attempt + 1`.
 pub(super) fn backoff_s(attempt: i64) -> i64 {
     doubled(BACKOFF_FIRST_S, attempt - 1, BACKOFF_MOST_S)

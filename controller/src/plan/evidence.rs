@@ -9,7 +9,7 @@ use rehost_api::notebook::IdleAction;
 use rehost_api::status::{HostKind, HostRecord, StopReason, Stopped};
 
 use super::Planner;
-use crate::desired::{Desired, WishedIdle, obstacle_to_suspension};
+use crate::desired::{Desired, obstacle_to_suspension};
 use crate::observe::Heard;
 
 /// How soon a host is asked again whose buckets or repository are not as wished: soon at first, then ever less often.
@@ -26,12 +26,8 @@ const FRESH_S: i64 = 5;
 impl Planner<'_> {
     /// Begins to stop or suspend a notebook that nobody uses. Only on an answer of this very look, of this very boot.
     pub(super) fn begin_idle_stop(&mut self, desired: &Desired, host: &HostRecord) -> bool {
-        let (Some(idle), Some(heard)) = (&desired.idle, self.heard(host)) else { return false };
-        let fresh = self.observed.fresh && self.now.duration_since(heard.at).as_secs() <= FRESH_S;
-        let Some(since) = heard.report.present().and_then(|report| idle_since(report, host)) else { return false };
-        if !fresh || self.now < since + SignedDuration::from_secs(idle.after_s) {
-            return false;
-        }
+        let Some(idle) = &desired.idle else { return false };
+        let Some(since) = self.unused_since(host, idle.after_s) else { return false };
         self.memory.stopped = Some(Stopped { at: self.now, reason: StopReason::Idle, declared: false });
         let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
         let what = match (idle.then, obstacle_to_suspension(&host.last_shape)) {
@@ -51,13 +47,31 @@ impl Planner<'_> {
         true
     }
 
+    /// Since when nothing goes on, where that is for so long, by an answer of this very look and of this very boot.
+    pub(super) fn unused_since(&self, host: &HostRecord, after_s: i64) -> Option<Timestamp> {
+        let heard = self.heard(host)?;
+        let fresh = self.observed.fresh && self.now.duration_since(heard.at).as_secs() <= FRESH_S;
+        let since = heard.report.present().and_then(|report| idle_since(report, host))?;
+        (fresh && self.now >= since + SignedDuration::from_secs(after_s)).then_some(since)
+    }
+
+    /// Whether the host says how it is used; nothing where it has not been asked yet.
+    pub(super) fn speaks_of_use(&self, host: &HostRecord) -> Option<bool> {
+        if !self.can_be_heard(host) {
+            return Some(false);
+        }
+        Some(self.heard(host)?.report.present()?.seen.activity.is_some())
+    }
+
     /// Asks for evidence where it is time for it, and otherwise looks again when it will be.
     pub(super) fn look_for_evidence(&mut self, desired: &Desired, host: &HostRecord) {
+        let waits_s = self.waits_for_idle_s(desired, host);
         if !self.can_be_heard(host) {
             return;
         }
         let due = match self.heard(host) {
-            Some(heard) => next_look(desired, host, heard),
+            Some(heard) => next_look(desired, waits_s, host, heard),
+            None if waits_s.is_some() => self.now,
             None => self.first_look(desired, host),
         };
         match due {
@@ -111,9 +125,10 @@ impl Planner<'_> {
 }
 
 /// When the next answer could say something new that matters.
-fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Timestamp {
+fn next_look(desired: &Desired, waits_s: Option<i64>, host: &HostRecord, heard: &Heard) -> Timestamp {
     let content = &desired.content;
-    let matters = desired.idle.is_some() || content.source.is_some() || !content.buckets.is_empty();
+    let matters =
+        desired.idle.is_some() || waits_s.is_some() || content.source.is_some() || !content.buckets.is_empty();
     let soon = |seconds: i64| heard.at + SignedDuration::from_secs(if matters { seconds } else { HEALTH_S });
     let report = match heard.report.present() {
         None => return soon(BLIND_S),
@@ -125,14 +140,15 @@ fn next_look(desired: &Desired, host: &HostRecord, heard: &Heard) -> Timestamp {
         let served_s = heard.at.duration_since(host.serving_since.unwrap_or(heard.at)).as_secs();
         heard.at + SignedDuration::from_secs((served_s / 2).clamp(UNSETTLED_S[0], UNSETTLED_S[1]))
     });
-    let idle = desired.idle.map(|idle| next_idle_look(idle, host, heard, report));
+    let afters = desired.idle.map(|idle| idle.after_s).into_iter().chain(waits_s);
+    let idle = afters.map(|after_s| next_idle_look(after_s, host, heard, report));
     let health = heard.at + SignedDuration::from_secs(HEALTH_S);
     settled.into_iter().chain(idle).fold(health, Timestamp::min)
 }
 
-/// When the notebook could first be idle.
-fn next_idle_look(idle: WishedIdle, host: &HostRecord, heard: &Heard, report: &GuestReport) -> Timestamp {
-    let after = SignedDuration::from_secs(idle.after_s);
+/// When the notebook could first have been idle for so long.
+fn next_idle_look(after_s: i64, host: &HostRecord, heard: &Heard, report: &GuestReport) -> Timestamp {
+    let after = SignedDuration::from_secs(after_s);
     match (&report.seen.activity, idle_since(report, host)) {
         (None, _) => heard.at + SignedDuration::from_secs(BLIND_S),
         (Some(_), Some(since)) => since + after,

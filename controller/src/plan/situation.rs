@@ -18,6 +18,8 @@ pub enum Situation {
     ChangePending(String),
     /// It serves on another shape than the wished one, or nothing could be had at all: memory's `retry` says why and until when.
     Short,
+    /// It serves on a fallback, and what the return to the wished host waits for: memory's `retry` says why.
+    Substituted(String),
     /// A change is under way.
     Changing {
         /// Which.

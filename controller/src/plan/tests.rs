@@ -9,3 +9,4 @@ mod ownership;
 mod stage;
 mod stories;
 mod suspension;
+mod when;

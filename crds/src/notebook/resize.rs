@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
     between("keepOld", "0s", 1),
 ]))]
 pub struct ResizePolicy {
-    /// When a change that interrupts is made. Absent: the class's, and `Now` where that says nothing.
+    /// When a change that interrupts is made; what interrupts nothing, such as more processor for a running pod, is made at once. Absent:
+    /// the class's, and `Now` where that says nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<ResizeWhen>,
     /// The time window of `when: Window`.
@@ -43,7 +44,8 @@ pub enum ResizeWhen {
     /// At once.
     #[default]
     Now,
-    /// When nothing runs in the notebook.
+    /// Once nothing has been going on in the notebook for five minutes, or for `idle.after` where that is shorter. What its host does not
+    /// say of its use is not taken for idle.
     Idle,
     /// With the next stop, whoever asks for it.
     NextStop,

@@ -6,6 +6,7 @@ mod determinism;
 mod ownership;
 mod planted;
 mod pods;
+mod when;
 
 use rehost_tests::sim::{Extent, Length, Plan, Rates, Settings};
 

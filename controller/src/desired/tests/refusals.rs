@@ -267,6 +267,8 @@ fn words_that_only_an_older_definition_let_through() {
         ("{fallbacks: [{}]}", "spec.fallbacks[0]"),
         ("{storage: {size: 100GB}}", "spec.storage.size"),
         ("{resize: {keepOld: soon}}", "spec.resize.keepOld"),
+        ("{resize: {when: Window}}", "spec.resize.window"),
+        ("{resize: {when: Window, window: {schedule: 0 2 * * *, duration: long}}}", "spec.resize.window.duration"),
         ("{host: {pod: {resources: {cpu: two}}}}", "spec.host.pod.resources.cpu"),
         ("{host: {pod: {resources: {memory: much}}}}", "spec.host.pod.resources.memory"),
         ("{host: {pod: {resources: {ephemeralStorage: some}}}}", "spec.host.pod.resources.ephemeralStorage"),
@@ -275,6 +277,15 @@ fn words_that_only_an_older_definition_let_through() {
         check(&story(spec), Refused, field, &[]);
     }
     check(&story("{}").class("{stoppedHostKeep: ever}"), Refused, "spec.class", &["stoppedHostKeep", "'ever'"]);
+}
+
+#[test]
+fn times_that_never_come_and_zones_that_are_none() {
+    let window = |window: &str| story(&format!("{{resize: {{when: Window, window: {window}}}}}"));
+    let never = window("{schedule: 0 2 30 2 *, duration: 2h}");
+    check(&never, Refused, "spec.resize.window.schedule", &["'0 2 30 2 *' never comes"]);
+    let nowhere = window("{schedule: 0 2 * * *, duration: 2h, timeZone: Europe/Atlantis}");
+    check(&nowhere, Refused, "spec.resize.window.timeZone", &["'Europe/Atlantis'", "Europe/Lisbon"]);
 }
 
 /// The manifests that the API server takes and the controller must refuse, with the very class of the samples.

@@ -60,20 +60,16 @@ fn changes_of_host() {
         ("{}", "{}", When::Now, false, 900, 604_800),
         ("{}", given, When::NextStop, true, 3600, 172_800),
         ("{resize: {when: Now, how: Handover, keepOld: 0s}}", given, When::Now, false, 0, 172_800),
-        ("{resize: {when: Idle}}", "{}", When::NextStop, false, 900, 604_800),
-        (
-            "{resize: {when: Window, window: {schedule: 0 2 * * *, duration: 2h}}}",
-            "{}",
-            When::NextStop,
-            false,
-            900,
-            604_800,
-        ),
+        ("{resize: {when: Idle}}", "{}", When::Idle { after_s: 300 }, false, 900, 604_800),
+        ("{resize: {when: Idle}, idle: {after: 2m}}", "{}", When::Idle { after_s: 120 }, false, 900, 604_800),
+        ("{resize: {when: Idle}, idle: {after: 2h}}", "{}", When::Idle { after_s: 300 }, false, 900, 604_800),
     ] {
         let wish = story(spec).class(class).wish();
         let got = (wish.when, wish.in_place, wish.keep_old_s, wish.keep_stopped_s);
         assert_eq!(got, (when, in_place, keep_old_s, keep_stopped_s), "{spec}");
     }
+    let wish = story("{resize: {when: Window, window: {schedule: 0 2 * * *, duration: 2h}}}").wish();
+    assert!(matches!(wish.when, When::Window(window) if window.duration_s == 7200));
     assert!(story("{}").wish().return_on_stockout);
     assert!(!story("{resize: {onStockout: Wait}}").wish().return_on_stockout);
 }
@@ -133,8 +129,8 @@ fn every_field_that_is_not_acted_on_is_listed() {
             "{source: {repository: 'https://github.com/org/x', credentials: {secret: key}}}",
             &["spec.source.credentials.secret"],
         ),
-        ("{resize: {when: Idle}}", &["spec.resize.when: Idle waits for the next stop"]),
-        ("{resize: {when: Window}}", &["spec.resize.when: Window waits for the next stop"]),
+        ("{resize: {when: Idle}}", &[]),
+        ("{resize: {when: Window, window: {schedule: 0 2 * * *, duration: 2h}}}", &[]),
         ("{idle: {after: 90m}}", &[]),
         ("{idle: {after: 90m, then: Suspend}}", &[]),
         ("{idle: {then: Stop}}", &["spec.idle: nothing says after how long"]),
@@ -156,7 +152,7 @@ fn what_the_class_gives_is_listed_as_its_own() {
     let class = "{defaults: {idle: {after: 90m, then: Suspend}, lifetime: {after: 4h}, backups: {schedule: 0 3 * * *},
         deletionPolicy: Snapshot, resize: {when: Idle}}}";
     let listed = story("{}").class(class).wish().not_acted_on_yet;
-    assert_eq!(listed.len(), 4, "{listed:?}");
+    assert_eq!(listed.len(), 3, "{listed:?}");
     assert!(listed.iter().all(|line| line.contains("(of class default)")), "{listed:?}");
     let own = "{idle: {after: 1h}, lifetime: {after: 1h}, resize: {when: Now}, storage: {deletionPolicy: Retain}}";
     let listed = story(own).class(class).wish().not_acted_on_yet;

@@ -7,7 +7,7 @@ use rehost_api::status::{HostKind, HostRecord, Step, TransitionKind};
 use super::super::vm::accelerators;
 use super::super::{Planner, Situation};
 use super::is_new;
-use crate::desired::{Desired, When};
+use crate::desired::Desired;
 use crate::gce::model::Instance;
 use crate::watch::slim::PodSeen;
 
@@ -142,14 +142,8 @@ impl Planner<'_> {
             self.memory.retry = None;
             return;
         }
-        let difference = format!("{} -> {}", host.shape, desired.host.shape.text());
-        if desired.when == When::NextStop {
-            self.situation = Situation::ChangePending(format!("{difference}, waits for the next stop"));
-            return;
-        }
-        if desired.host.fallbacks.contains(&host.last_shape) && self.memory.retry.is_some() {
-            // It has a host that it may have; the way back interrupts, so it waits for the next stop.
-            self.situation = Situation::Short;
+        // A live resize interrupts nothing, so it waits for nothing.
+        if !self.can_resize_live(&desired.host.shape) && !self.is_due(desired, host) {
             return;
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
