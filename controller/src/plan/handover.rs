@@ -214,7 +214,9 @@ impl Planner<'_> {
                 other => other,
             },
             HostKind::Pod => match self.pod_host_gone(to) {
-                Progress::Done if self.home_is_free() => Progress::Done,
+                Progress::Done if self.home_is_free() || self.still_has_home(transition.from.as_ref()) => {
+                    Progress::Done
+                }
                 Progress::Done | Progress::Busy => {
                     self.look_again_in(super::bounds::POLL_URGENT_S);
                     Progress::Busy
@@ -223,6 +225,12 @@ impl Planner<'_> {
             },
         };
         self.onward(progress, Step::Return);
+    }
+
+    /// Whether the old host never gave the home up: it could not be asked, say.
+    fn still_has_home(&self, from: Option<&HostRecord>) -> bool {
+        let from = from.filter(|from| from.kind == HostKind::Vm).map(|from| self.instance(&from.name));
+        from.is_some_and(|seen| seen.present().is_some_and(|it| it.attachment(&self.home_name()).is_some()))
     }
 
     /// The disk returns to the host that had it.

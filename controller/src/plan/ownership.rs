@@ -6,6 +6,7 @@ use rehost_api::conditions::Reason;
 use super::bounds::{NOT_OURS_S, POLL_S};
 use super::{Failure, Planner, Weight};
 use crate::desired::Refusal;
+use crate::gce::mutation::Mutation;
 use crate::seen::Seen;
 use crate::watch::slim::{ClaimSeen, VolumeSeen};
 
@@ -21,6 +22,36 @@ enum Whose {
 }
 
 impl<'a> Planner<'a> {
+    /// Whether it would change a machine or a disk whose labels name another owner, whichever step asks for it.
+    pub(super) fn changes_what_is_not_ours(&self, mutation: &Mutation) -> bool {
+        let instance = |name: &str| self.instance(name).present().is_some_and(|it| !self.is_ours(&it.labels));
+        let disk = |name: &str| {
+            let home = self.observed.home.present().filter(|home| home.name == name);
+            home.is_some_and(|home| !self.is_ours(&home.labels))
+        };
+        match mutation {
+            Mutation::InsertDisk { .. } | Mutation::InsertInstance { .. } => false,
+            Mutation::ResizeDisk { name, .. }
+            | Mutation::DeleteDisk { name, .. }
+            | Mutation::LabelDisk { name, .. } => disk(name),
+            Mutation::DeleteInstance { name, .. }
+            | Mutation::StopInstance { name, .. }
+            | Mutation::StartInstance { name, .. }
+            | Mutation::SuspendInstance { name, .. }
+            | Mutation::ResumeInstance { name, .. }
+            | Mutation::ResetInstance { name, .. }
+            | Mutation::SetMachineType { name, .. }
+            | Mutation::SetAccelerators { name, .. }
+            | Mutation::SetScheduling { name, .. }
+            | Mutation::SetSettings { name, .. }
+            | Mutation::LabelInstance { name, .. } => instance(name),
+            Mutation::AttachDisk { instance: name, disk: home, .. } => instance(name) || disk(home),
+            Mutation::DetachDisk { instance: name, .. } | Mutation::SetDiskAutoDelete { instance: name, .. } => {
+                instance(name)
+            }
+        }
+    }
+
     /// Why nothing can be begun: something else has a name that the notebook needs.
     pub(super) fn place_taken(&mut self) -> Option<Refusal> {
         let refusal = self.taken()?;

@@ -5,7 +5,9 @@
 
 mod evidence;
 mod faults;
+mod others;
 mod ownership;
+mod small_world;
 mod stage;
 mod stories;
 mod suspension;

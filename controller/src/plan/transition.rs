@@ -170,6 +170,9 @@ impl Planner<'_> {
     /// the effect is not there.
     pub(super) fn cloud(&mut self, key: &str, mutation: Mutation) -> Progress {
         let Some(transition) = &self.memory.transition else { return Progress::Busy };
+        if self.changes_what_is_not_ours(&mutation) {
+            return Progress::Failed(Self::not_ours(mutation.target()));
+        }
         let way = if transition.reason.is_some() { "back" } else { "there" };
         let step = format!("{:?}/{way}/{key}", transition.step);
         let request_id =

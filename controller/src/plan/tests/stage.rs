@@ -62,6 +62,7 @@ pub(super) enum Denial {
     Quota,
     Forbidden,
     Hiccup,
+    NotFound,
     InUse,
     Unsupported,
 }
@@ -78,6 +79,7 @@ impl Denial {
                 "Quota 'CPUS' exceeded. Limit: 8.0",
             ),
             Self::Forbidden => GceError::new(Cause::PermissionDenied, "Required 'compute.instances.create' permission"),
+            Self::NotFound => GceError::new(Cause::NotFound, "The resource was not found"),
             Self::Hiccup => GceError::new(Cause::Server, "Internal error"),
             Self::Unsupported => GceError::new(Cause::Invalid, "This is not supported for the instance"),
             Self::InUse => GceError::new(Cause::ResourceInUse, "The disk is being used"),
@@ -102,6 +104,15 @@ pub(super) enum Fault {
     Check(GuestFailure),
     /// No node takes a pod.
     Unschedulable,
+}
+
+/// Where in a look the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crash {
+    /// Nothing of the plan was done.
+    BeforeActing,
+    /// All of it was done, and nothing of it stored.
+    BeforeStoring,
 }
 
 pub(super) struct Stage {
@@ -316,27 +327,51 @@ impl Stage {
         (planned, quiet)
     }
 
+    /// One plan, and what follows from it. False once nothing is wanted.
+    pub fn step(&mut self) -> bool {
+        let (planned, quiet) = self.plan_once();
+        if !quiet || self.settle() {
+            return true;
+        }
+        match planned.wake_at {
+            // A wait within a change: time passes.
+            Some(at) if matches!(planned.situation, Situation::Changing { .. }) && at > self.now => {
+                self.now = at;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The notebook is deleted, and nothing holds it any more.
+    pub fn is_gone(&self) -> bool {
+        self.resolution.deletion.is_some() && !self.resolution.finalizer
+    }
+
     /// Plans and lets come true until nothing is wanted; then plans once more, which must want nothing.
     pub fn play(&mut self) -> &mut Self {
         for _ in 0..PLANS_MAX {
-            let (planned, quiet) = self.plan_once();
-            if quiet && !self.settle() {
-                match planned.wake_at {
-                    // A wait within a change: time passes.
-                    Some(at) if matches!(planned.situation, Situation::Changing { .. }) && at > self.now => {
-                        self.now = at;
-                    }
-                    _ => {
-                        self.tell_end();
-                        return self;
-                    }
-                }
+            if !self.step() {
+                self.tell_end();
+                return self;
             }
-            if self.resolution.deletion.is_some() && !self.resolution.finalizer {
+            if self.is_gone() {
                 writeln!(self.script, "   (the notebook is gone)").unwrap();
                 return self;
             }
         }
         panic!("the story does not come to rest:\n{}", self.script);
+    }
+
+    /// The process ends during this look, and another one, which knows nothing of operations, goes on.
+    pub fn crash(&mut self, when: Crash) {
+        let planned = plan(&self.resolution, &self.observed(), self.now);
+        self.tell(&planned.situation, &planned.memory, &planned.actions);
+        match when {
+            Crash::BeforeActing => {}
+            Crash::BeforeStoring => planned.actions.iter().for_each(|action| self.come_true(action)),
+        }
+        self.operations.clear();
+        writeln!(self.script, "   (the process ends, {when:?})").unwrap();
     }
 }
