@@ -229,12 +229,15 @@ impl Planner<'_> {
 
     /// Begins a handover, once a host of an earlier one is gone: never more than two hosts.
     fn begin_handover(&mut self, shape: &HostShape, candidate: i64) {
-        if let Some(former) = &mut self.memory.former {
+        let former = self.memory.former.as_mut().map(|former| {
             former.keep_until = former.keep_until.min(self.now);
+            former.host.name.clone()
+        });
+        if let Some(left) = former.or_else(|| self.pod_left_over()) {
             self.situation = Situation::Changing {
                 kind: TransitionKind::Handover,
                 step: Step::Obtain,
-                detail: format!("the host of the last handover, {}, is removed first", former.host.name),
+                detail: format!("what the last handover has left, {left}, is removed first"),
             };
             return self.look_again_in(super::bounds::POLL_S);
         }

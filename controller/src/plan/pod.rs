@@ -200,6 +200,13 @@ impl Planner<'_> {
         self.sweep_settings(&wanted);
     }
 
+    /// A pod that an earlier change has left, a placeholder above all: as long as it is there, it counts as a host.
+    pub(super) fn pod_left_over(&self) -> Option<String> {
+        let Seen::Present(pods) = &self.observed.pods else { return None };
+        let host = self.memory.host.as_ref().map(|host| host.name.as_str());
+        pods.iter().find(|pod| pod.owned && Some(pod.name.as_str()) != host).map(|pod| pod.name.clone())
+    }
+
     /// The name of the pod to which the home may come back.
     fn returning(&self) -> Option<String> {
         let transition = self.memory.transition.as_ref()?;

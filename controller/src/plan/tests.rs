@@ -5,6 +5,7 @@
 
 mod evidence;
 mod faults;
+mod lives;
 mod others;
 mod ownership;
 mod small_world;

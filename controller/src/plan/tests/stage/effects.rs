@@ -16,7 +16,7 @@ use crate::watch::slim::{
 
 impl Stage {
     /// What happens by itself: guests boot and look at their disks, pods start and end, operations are forgotten.
-    pub(super) fn settle(&mut self) -> bool {
+    pub fn settle(&mut self) -> bool {
         let before = (self.reports.clone(), self.pods.clone());
         let instances: Vec<Instance> = self.instances.values().cloned().collect();
         for instance in instances {
