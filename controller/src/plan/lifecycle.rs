@@ -105,6 +105,7 @@ impl Planner<'_> {
             });
             return false;
         }
+        let home = self.follow_home_size(home);
         if desired.home.size_gb < home.size_gb {
             self.situation = Situation::Refused(Refusal {
                 reason: Reason::HomeShrink,
@@ -117,6 +118,18 @@ impl Planner<'_> {
             return false;
         }
         true
+    }
+
+    /// A home that somebody else let grow is as large as it is: the record follows.
+    fn follow_home_size(&mut self, home: HomeRecord) -> HomeRecord {
+        let Seen::Present(disk) = &self.observed.home else { return home };
+        let has_gb = i64::try_from(disk.size_gb).unwrap_or(i64::MAX);
+        if home.claim || has_gb <= home.size_gb {
+            return home;
+        }
+        let home = HomeRecord { size_gb: has_gb, ..home };
+        self.memory.home = Some(home.clone());
+        home
     }
 
     fn new_home(&self, desired: &Desired) -> HomeRecord {
