@@ -33,7 +33,15 @@ impl Planner<'_> {
     /// The wish cannot be fulfilled as written. What runs is left as it is, but for one thing: who wants it stopped gets it stopped.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.take_requests();
-        let runs = matches!(self.whereabouts(), Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_));
+        let runs = match self.whereabouts() {
+            Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) => true,
+            // Somebody else has stopped it: nobody is sent there any more, whatever the wish is worth.
+            Whereabouts::Nowhere | Whereabouts::AtRest | Whereabouts::Asleep | Whereabouts::InMotion(_) => {
+                self.serve_no_more();
+                false
+            }
+            Whereabouts::Unclear(_) => false,
+        };
         if self.memory.stopped.is_some() && runs {
             self.begin(TransitionKind::Stop, Step::Halt, None, 0);
         } else {

@@ -4,6 +4,8 @@ use rehost_api::conditions::Reason;
 use rehost_api::status::Step;
 
 use super::stage::{Stage, pod, vm};
+use crate::desired::Refusal;
+use crate::gce::model::InstanceStatus;
 use crate::plan::{Action, Situation};
 
 /// Plans until the change under way has come to that step.
@@ -48,4 +50,21 @@ fn a_home_that_somebody_let_grow_is_on_record_as_it_is() {
     assert_eq!(stage.status.home.as_ref().unwrap().size_gb, wished_gb + 50);
     let refused = matches!(&planned.situation, Situation::Refused(refusal) if refusal.reason == Reason::HomeShrink);
     assert!(refused, "a home does not shrink, whoever let it grow: {:?}", planned.situation);
+}
+
+/// While a wish is refused nothing is begun, but what somebody else has stopped is not said to serve.
+#[test]
+fn a_host_that_somebody_stops_while_the_wish_is_refused_serves_no_more() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    let message = "'n1-standard-5' is no machine type of zone us-central1-a".into();
+    let (reason, field) = (Reason::UnknownMachineType, "spec.host.vm.machineType".into());
+    stage.resolution.wish = Err(Refusal { reason, field, message });
+    stage.play();
+    assert!(stage.status.host.as_ref().unwrap().serving_since.is_some(), "a refusal stops nothing");
+    let name = stage.status.host.clone().unwrap().name;
+    stage.instance(&name).status = InstanceStatus::Stopped;
+    stage.play();
+    assert_eq!(stage.status.host.as_ref().unwrap().serving_since, None);
+    let serving = stage.status.conditions.iter().find(|condition| condition.type_ == "Serving").unwrap();
+    assert_eq!((serving.status.as_str(), serving.reason.as_str()), ("False", "UnknownMachineType"));
 }
