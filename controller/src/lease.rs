@@ -43,6 +43,8 @@ pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 pub const RETRY: Duration = Duration::from_secs(2);
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// No change is begun with less than this left.
+const MARGIN: Duration = Duration::from_secs(2);
 /// How often a leader that goes tries to say so, when others write the Lease meanwhile.
 const RELEASE_TRIES: u32 = 3;
 /// The longest wait that a Lease written by somebody else can impose.
@@ -73,6 +75,11 @@ impl Leadership {
     /// Whether this replica leads.
     pub fn is_leading(&self) -> bool {
         !self.time_left().is_zero()
+    }
+
+    /// Whether a change may be begun: its request must have arrived before another may lead.
+    pub fn may_act(&self) -> bool {
+        self.time_left() > MARGIN
     }
 
     /// Waits until this replica leads, or until it does not.

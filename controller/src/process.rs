@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use kube::Client;
 use rehost_api::status::{NotebookStatus, Phase};
@@ -17,14 +16,11 @@ use crate::gce::{ConnectError, Gce, install_crypto};
 use crate::http::{self, Service};
 use crate::lease::{self, Leadership};
 use crate::metrics::{End, Look, Metrics};
-use crate::run::{Operator, Wiring};
+use crate::run::{self, Operator, Wiring};
 use crate::seen::Seen;
 use crate::settings::{Settings, SettingsError};
 use crate::status_ports::HttpStatusPorts;
 use crate::telemetry::{self, TelemetryError};
-
-/// No change is begun with less than this left of the lease: the request must have arrived before another may lead.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// Why the process ended.
 #[derive(Debug, thiserror::Error)]
@@ -96,20 +92,14 @@ struct Outside {
     status_ports: Arc<HttpStatusPorts>,
 }
 
-/// Operates in every term of ours. What was cached in an earlier term is not trusted in the next.
+/// Operates in every term of ours.
 async fn lead(settings: &Settings, outside: Outside, leadership: Leadership, metrics: Metrics, current: Current) {
-    loop {
-        leadership.wait_for(true).await;
-        tracing::info!("leads");
+    let begin = || {
         let operator = Operator::new(wiring(settings, &outside, &leadership, &metrics));
         current.set(Some(operator.clone()));
-        tokio::select! {
-            biased;
-            () = leadership.wait_for(false) => tracing::warn!("leads no longer"),
-            () = operator.run() => {}
-        }
-        current.set(None);
-    }
+        operator
+    };
+    run::in_terms(&leadership, begin, || current.set(None)).await;
 }
 
 fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metrics: &Metrics) -> Wiring {
@@ -126,7 +116,7 @@ fn wiring(settings: &Settings, outside: &Outside, leadership: &Leadership, metri
         status_ports,
         concurrency: usize::from(settings.concurrency),
         sweep_interval_s: settings.sweep_interval().as_secs(),
-        may_act: Arc::new(move || leadership.time_left() > LEASE_MARGIN),
+        may_act: Arc::new(move || leadership.may_act()),
         on_call: Arc::new(move |verb, result| calls.called(verb, result)),
         on_reconcile: Arc::new(move |outcome, seconds| looks.reconciled(look(outcome), seconds)),
         on_status: Arc::new(move |before, after| count_change(&changes, before, after)),

@@ -14,6 +14,7 @@ use crate::execute::{Executor, MayAct, OnCall};
 use crate::gce::Gce;
 use crate::gce::catalogue::Catalogue;
 use crate::gce::operations::Operations;
+use crate::lease::Leadership;
 use crate::observe::{Observer, Sources};
 use crate::reconcile::{Next, OnStatus, Reconciler};
 use crate::status_ports::{NoStatusPorts, StatusPorts};
@@ -73,6 +74,22 @@ impl Wiring {
             on_status: Arc::new(|_, _| {}),
             on_watch_failure: Arc::new(|_| {}),
         }
+    }
+}
+
+/// Operates in every term of `leadership`, each time with an operator that `begin` makes: what was cached in an earlier term is not
+/// trusted in the next. `ended` is called after each.
+pub async fn in_terms(leadership: &Leadership, begin: impl Fn() -> Operator, ended: impl Fn()) {
+    loop {
+        leadership.wait_for(true).await;
+        tracing::info!("leads");
+        let operator = begin();
+        tokio::select! {
+            biased;
+            () = leadership.wait_for(false) => tracing::warn!("leads no longer"),
+            () = operator.run() => {}
+        }
+        ended();
     }
 }
 
