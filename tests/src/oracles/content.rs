@@ -10,15 +10,6 @@ use crate::sim::scene::Scene;
 pub struct Content {
     /// By notebook: the disk's numeric id, how many records it had, and their hash.
     seen: BTreeMap<String, (u64, u64, String)>,
-    /// Losses that the world itself is to blame for: a host that failed, power that was cut by somebody else.
-    excused: u64,
-}
-
-impl Content {
-    /// So many records were lost by nobody's decision of ours.
-    pub fn excuse(&mut self, records: u64) {
-        self.excused += records;
-    }
 }
 
 impl Oracle for Content {
@@ -32,8 +23,8 @@ impl Oracle for Content {
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
         let mut found = Vec::new();
-        if scene.lost_records > self.excused {
-            found.push(format!("records were lost: {}", scene.lost_records - self.excused));
+        if scene.lost_records > 0 {
+            found.push(format!("records were lost: {}", scene.lost_records));
         }
         if scene.left_behind_records > 0 {
             found.push(format!("a host mounted a home with {} records too few", scene.left_behind_records));
@@ -42,7 +33,7 @@ impl Oracle for Content {
             let Some(home) = notebook.status.home.as_ref().filter(|home| home.id.is_some()) else { continue };
             let place = crate::world::Place::new(&home.zone, &home.disk);
             let Some(now) = scene.homes.get(&place) else {
-                if !notebook.deleting {
+                if !notebook.deleting && !scene.lost_homes.contains(&notebook.uid) {
                     found.push(format!("the home {} is gone", home.disk));
                 }
                 continue;

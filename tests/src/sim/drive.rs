@@ -35,6 +35,7 @@ pub(super) async fn disturb(shared: Arc<Shared>) {
             chance.disturb(&mut world, &shared.server, CONTROLLER)
         });
         if let Some(Some(told)) = told {
+            shared.tally.fault();
             shared.note(Weight::Headline, "chance", told, "");
         }
     }

@@ -1,11 +1,11 @@
 //! The controller's line to the outer world: every request of one incarnation goes over it, is counted, and may be the
 //! last.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::shared::Shared;
+use super::shared::{Shared, lock};
 
 /// After a cut that waits for a status write, the controller dies at the latest this much later: a look that has nothing to
 /// write would otherwise live on.
@@ -72,17 +72,33 @@ pub struct Line {
     alive: AtomicBool,
     /// A cut has come that waits for the next status write.
     doomed: AtomicBool,
+    /// Until when, in monotonic time, the Lease cannot be reached.
+    no_lease_until: Mutex<Duration>,
 }
 
 impl Line {
     /// The line of a new incarnation.
     pub fn new(shared: Arc<Shared>, incarnation: u64) -> Arc<Self> {
-        Arc::new(Self { shared, incarnation, alive: AtomicBool::new(true), doomed: AtomicBool::new(false) })
+        let (alive, doomed) = (AtomicBool::new(true), AtomicBool::new(false));
+        Arc::new(Self { shared, incarnation, alive, doomed, no_lease_until: Mutex::default() })
     }
 
     /// What all share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// The Lease cannot be reached until then.
+    pub fn loses_the_lease(&self, until: Duration) {
+        *lock(&self.no_lease_until) = until;
+    }
+
+    /// A request for the Lease, which is none of the numbered ones; never answered for a dead controller. Whether it gets through.
+    pub async fn reaches_the_lease(&self) -> bool {
+        if !self.alive.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
+        self.shared.clock.monotonic() >= *lock(&self.no_lease_until)
     }
 
     /// A request is about to be sent. Gives back its number; for a dead controller, never.

@@ -28,15 +28,18 @@ mod line;
 mod moment;
 mod nodes;
 mod shared;
+mod skew;
 mod stage;
 mod status_ports;
 mod story;
+mod tally;
 mod wording;
 
+pub mod lives;
 pub mod scene;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -49,7 +52,7 @@ use tokio::task::JoinHandle;
 use crate::kube::{ApiServer, Hand};
 use crate::oracles::Violation;
 use crate::world::{Request, Response, World, WorldSettings};
-use incarnation::Incarnation;
+use incarnation::Replicas;
 use shared::{Shared, lock};
 
 pub use campaign::{Cuts, Length, Plan, Tally, campaign};
@@ -89,6 +92,8 @@ pub struct Settings {
     pub tell_reads: bool,
     /// Whether the controller has an access key, without which pods cannot be asked how they are.
     pub has_key: bool,
+    /// How many replicas of the controller there are; of more than one, the one that has the Lease acts.
+    pub replicas: usize,
 }
 
 impl Default for Settings {
@@ -102,6 +107,7 @@ impl Default for Settings {
             check_shapes: false,
             tell_reads: false,
             has_key: false,
+            replicas: 1,
         }
     }
 }
@@ -154,7 +160,7 @@ pub fn start() -> Timestamp {
 pub struct Run {
     shared: Arc<Shared>,
     settings: Settings,
-    incarnation: Arc<Mutex<Incarnation>>,
+    replicas: Arc<Replicas>,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -182,25 +188,36 @@ impl Run {
         let shared = Shared::new(clock, world, server, settings.cuts.clone(), chance, settings.check_shapes, deaths);
         shared.server.intercept(Some(Arc::new(cluster::Gate { shared: shared.clone() })));
         stage::set(&shared);
-        let incarnation = Arc::<Mutex<Incarnation>>::default();
+        let replicas = Arc::new(Replicas::new(settings.replicas));
         let helpers = vec![
             tokio::spawn(drive::drive(shared.clone())),
-            tokio::spawn(incarnation::supervise(shared.clone(), incarnation.clone(), settings.clone(), died)),
+            tokio::spawn(incarnation::supervise(shared.clone(), replicas.clone(), settings.clone(), died)),
             tokio::spawn(drive::disturb(shared.clone())),
             tokio::spawn(nodes::start(&shared).run()),
         ];
-        Self { shared, settings, incarnation, helpers }
+        Self { shared, settings, replicas, helpers }
     }
 
-    /// Starts the controller.
+    /// Starts the controller, all its replicas.
     pub fn start_controller(&self) {
-        incarnation::start(&self.shared, &self.incarnation, &self.settings);
+        for replica in 0..self.settings.replicas {
+            self.replicas.start(&self.shared, replica, &self.settings);
+        }
+    }
+
+    /// The Lease moves to another replica, where there is one: the leader gives it up and is started again, or cannot reach it for so
+    /// long. Whether it did.
+    pub async fn lease_moves(&self, released: bool, time: Duration) -> bool {
+        self.replicas.lease_moves(&self.shared, &self.settings, released, time).await
     }
 
     /// Kills the controller, whatever it is doing.
     pub async fn crash(&self) {
         self.shared.note(Weight::Headline, "crash", "by hand", "");
-        incarnation::kill(&self.incarnation).await;
+        self.shared.crashed();
+        for replica in 0..self.settings.replicas {
+            self.replicas.kill(replica).await;
+        }
     }
 
     /// Kills the controller and starts a new one.
@@ -243,7 +260,7 @@ impl Run {
 
     /// Wakes the controller for this notebook without a cause: a planted fault.
     pub fn wake_for_nothing(&self, name: &str) {
-        let operator = lock(&self.incarnation).operator.clone();
+        let operator = self.replicas.operator();
         let uid = self.shared.scene().cluster.notebooks.iter().find(|one| one.name == name).map(|one| one.uid.clone());
         if let (Some(operator), Some(uid)) = (operator, uid)
             && let Some(key) = operator.caches.key_of(&uid)
@@ -287,10 +304,7 @@ impl Drop for Run {
         for helper in &self.helpers {
             helper.abort();
         }
-        let incarnation = std::mem::take(&mut *lock(&self.incarnation));
-        if let Some(task) = incarnation.task {
-            task.abort();
-        }
+        self.replicas.abort();
         self.shared.server.intercept(None);
     }
 }

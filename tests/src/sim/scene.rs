@@ -1,6 +1,6 @@
 //! One moment of both worlds, as the oracles look at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -295,6 +295,8 @@ pub struct Scene {
     pub lost_records: u64,
     /// Records that a host did not find on the disk that it mounted.
     pub left_behind_records: u64,
+    /// The notebooks whose home somebody deleted, by uid.
+    pub lost_homes: BTreeSet<String>,
 }
 
 impl Scene {
@@ -310,7 +312,8 @@ impl Scene {
         let homes = cloud.homes.iter().filter_map(content).collect();
         let (lost_records, left_behind_records) = (world.lost_records(), world.left_behind_records());
         let cluster_label = cluster_label.to_owned();
-        Self { now, cluster_label, cluster, cloud, homes, lost_records, left_behind_records }
+        let lost_homes = BTreeSet::new();
+        Self { now, cluster_label, cluster, cloud, homes, lost_records, left_behind_records, lost_homes }
     }
 
     /// The VMs that carry a notebook's uid and this cluster's label.

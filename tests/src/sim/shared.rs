@@ -1,7 +1,7 @@
 //! What all parts of a run share: the two worlds, the clock, the chronicle, the judge.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::chronicle::{Chronicle, Weight};
 use super::line::{Cut, CutPlace};
 use super::moment::{Answered, Exchange, Moment};
 use super::scene::{CloudScene, ClusterScene, Scene};
+use super::tally::Tally;
 use super::wording::{named, refusal, short, told};
 use crate::kube::{ApiServer, Call, Verb, Verdict};
 use crate::oracles::{Change, IdleLooks, Judge, Stillness, Violation};
@@ -75,6 +76,10 @@ pub struct Shared {
     exchanges: Mutex<Vec<Exchange>>,
     looks: AtomicUsize,
     crashes: AtomicUsize,
+    pub(super) tally: Tally,
+    lost_homes: Mutex<BTreeSet<String>>,
+    /// How far the controller's time of day is from everybody else's.
+    pub(super) skew_s: AtomicI64,
     cuts: Mutex<VecDeque<Cut>>,
     deaths: mpsc::UnboundedSender<u64>,
 }
@@ -109,6 +114,9 @@ impl Shared {
             exchanges: Mutex::default(),
             looks: AtomicUsize::new(0),
             crashes: AtomicUsize::new(0),
+            tally: Tally::default(),
+            lost_homes: Mutex::default(),
+            skew_s: AtomicI64::new(0),
             cuts: Mutex::new(cuts.into()),
             deaths,
         });
@@ -143,6 +151,7 @@ impl Shared {
     /// The controller sends a request; its number.
     pub fn sends(&self, writes_status: bool) -> u64 {
         let sent = self.moment();
+        self.tally.request();
         let mut all = lock(&self.exchanges);
         all.push(Exchange { sent, answered: None, writes_status });
         all.len() as u64
@@ -178,15 +187,25 @@ impl Shared {
         lock(&self.cuts).len()
     }
 
+    /// No cut comes any more.
+    pub fn forget_cuts(&self) {
+        lock(&self.cuts).clear();
+    }
+
     /// How often the controller was cut down.
     pub fn crashes(&self) -> usize {
         self.crashes.load(Ordering::Relaxed)
     }
 
+    /// The controller died once more.
+    pub fn crashed(&self) {
+        self.crashes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The controller died.
     pub fn died(&self, incarnation: u64, at: &str) {
         self.note(Weight::Headline, "crash", at, "");
-        self.crashes.fetch_add(1, Ordering::Relaxed);
+        self.crashed();
         lock(&self.cuts).pop_front();
         lock(&self.exchanges).clear();
         // The receiver is gone only when the run is over.
@@ -230,7 +249,20 @@ impl Shared {
             }
             cached.clone().unwrap_or_default()
         };
-        Scene::of(self.clock.now(), &labels::gce_label_value(CLUSTER), &mut world, cluster, cloud)
+        let label = labels::gce_label_value(CLUSTER);
+        let mut scene = Scene::of(self.clock.now(), &label, &mut world, cluster, cloud);
+        scene.lost_homes.clone_from(&lock(&self.lost_homes));
+        scene
+    }
+
+    /// Somebody deleted the home of this notebook.
+    pub fn excuse_home(&self, uid: &str) {
+        lock(&self.lost_homes).insert(uid.to_owned());
+    }
+
+    /// What the guest of this machine has not flushed is lost by somebody else's doing.
+    pub fn excuse_tear(&self, vm: &Place) {
+        lock(&self.world).forgive_losses(&vm.at, &vm.name);
     }
 
     /// The test's own hand has changed something in the cloud.
@@ -362,12 +394,13 @@ impl Shared {
 
     /// The API server has acted.
     pub fn called(&self, call: &Call, status: u16) {
-        let weight = if call.verb.is_write() { Weight::Major } else { Weight::Minor };
+        let weight = if call.verb.is_write() && call.resource != "leases" { Weight::Major } else { Weight::Minor };
         let what = format!("{} -> {status}", named(call));
         let body = call.body.as_ref().map(|body| told(call, body)).unwrap_or_default();
         let whole = call.body.as_deref().unwrap_or(&Value::Null);
         self.note(weight, &call.user, format!("{what}{body}"), whole);
-        if call.user == CONTROLLER {
+        if call.user == CONTROLLER && call.resource != "leases" {
+            self.tally.called(call, status);
             let mut doings = lock(&self.doings);
             match call.verb {
                 Verb::Watch => {}
@@ -379,7 +412,7 @@ impl Shared {
                 }
             }
         }
-        if call.verb.is_write() {
+        if call.verb.is_write() && call.resource != "leases" {
             self.stepped();
         }
     }
@@ -392,6 +425,7 @@ impl Shared {
             Verdict::Break(_) => "breaks".to_owned(),
             Verdict::Silence => "is never answered".to_owned(),
         };
+        self.tally.fault();
         self.note(Weight::Headline, "fault", format!("{} {how}", named(call)), "");
     }
 }

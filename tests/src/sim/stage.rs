@@ -25,6 +25,9 @@ static CLASS: LazyLock<Value> = LazyLock::new(|| {
     class
 });
 
+/// The chart's StorageClass, which lets claims grow.
+static STORAGE_CLASS: LazyLock<Value> = LazyLock::new(|| read(include_str!("../../../config/base/storageclass.yaml")));
+
 #[allow(clippy::expect_used, reason = "what is in the tree can be read")]
 fn read(text: &str) -> Value {
     serde_saphyr::from_str(text).expect("a file of the tree is YAML")
@@ -53,6 +56,7 @@ pub fn set(shared: &Arc<Shared>) {
         "metadata": {"name": NAMESPACE, "labels": {"rehost.dev/notebooks": "allowed"}}});
     administrator.create(&namespace).expect("a namespace");
     administrator.create(&CLASS).expect("a class");
+    administrator.create(&STORAGE_CLASS).expect("a StorageClass");
 }
 
 thread_local! {

@@ -301,6 +301,17 @@ impl Run {
         watched
     }
 
+    /// Once the sweeps have seen the end of what was before, nothing is written for so long.
+    pub async fn rests_after_sweeps(&self, time: Duration) {
+        self.sweeps_catch_up().await;
+        self.shared().watch_doings();
+        self.wait(time).await;
+        let (stillness, _) = self.shared().doings();
+        for found in stillness.found() {
+            self.shared().found(Stillness::NAME, Stillness::SENTENCE, found);
+        }
+    }
+
     async fn watch_stillness(&self, name: &str, chapter: &str) -> Result<(), Failed> {
         self.sweeps_catch_up().await;
         self.watch_window(async || {

@@ -94,6 +94,8 @@ pub(super) struct Guest {
     round: u64,
     hung: bool,
     asleep: bool,
+    /// What this boot loses is somebody else's doing, and is not counted.
+    pub(super) forgiven: bool,
     faults: Vec<GuestFault>,
     settings: Option<GuestSettings>,
     pub(super) mount: Option<Mount>,
@@ -162,6 +164,7 @@ impl World {
             round: 0,
             hung: false,
             asleep: false,
+            forgiven: false,
             faults,
             settings: None,
             mount: None,

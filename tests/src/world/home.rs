@@ -212,6 +212,9 @@ impl World {
     pub(super) fn tear_mount(&mut self, guest: &mut Guest) {
         self.settle_guest(guest);
         let Some(mount) = guest.mount.take() else { return };
+        if guest.forgiven {
+            return;
+        }
         let lost = u64::try_from(mount.dirty.len()).unwrap_or(u64::MAX);
         self.lost_records += lost;
         if let Some(disk) = self.disks.get_mut(&mount.disk) {

@@ -3,6 +3,7 @@
 
 mod crashes;
 mod determinism;
+mod lives;
 mod ownership;
 mod planted;
 mod pods;

@@ -1,0 +1,86 @@
+//! What lives have reached: deeds and faults, the controller's actions, the reasons and phases that status had, the steps of changes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use rehost_api::conditions::Reason;
+use serde_json::Value;
+
+/// How often each thing was reached, by kind and name.
+#[derive(Clone, Debug, Default)]
+pub struct Reached(BTreeMap<(&'static str, String), u64>);
+
+/// Reasons that the controller does not write yet, each with why; they are no gap in the lives.
+pub const NEVER_WRITTEN: &[(Reason, &str)] = &[];
+
+impl Reached {
+    fn count(&mut self, kind: &'static str, name: String) {
+        *self.0.entry((kind, name)).or_default() += 1;
+    }
+
+    /// A deed of people or weather.
+    pub fn deed(&mut self, name: String) {
+        self.count("deed", name);
+    }
+
+    /// A change that the controller asked for, in the cloud or in the cluster.
+    pub fn action(&mut self, name: String) {
+        self.count("action", name);
+    }
+
+    /// A status that the controller wrote.
+    pub fn status(&mut self, status: &Value) {
+        for condition in status["conditions"].as_array().into_iter().flatten() {
+            if let Some(reason) = condition["reason"].as_str() {
+                self.count("reason", reason.to_owned());
+            }
+        }
+        if let Some(phase) = status["phase"].as_str() {
+            self.count("phase", phase.to_owned());
+        }
+        let transition = &status["transition"];
+        if let (Some(kind), Some(step)) = (transition["kind"].as_str(), transition["step"].as_str()) {
+            self.count("step", format!("{kind}/{step}"));
+        }
+        for retry in [&status["retry"]["reason"], &transition["reason"]["reason"]] {
+            if let Some(reason) = retry.as_str() {
+                self.count("reason", reason.to_owned());
+            }
+        }
+    }
+
+    /// An event that the controller wrote.
+    pub fn event(&mut self, event: &Value) {
+        if let Some(reason) = event["reason"].as_str() {
+            self.count("reason", reason.to_owned());
+        }
+    }
+
+    /// Another life's.
+    pub fn add(&mut self, other: &Self) {
+        for (key, count) in &other.0 {
+            *self.0.entry(key.clone()).or_default() += count;
+        }
+    }
+
+    /// Reasons that were never reached.
+    pub fn missing_reasons(&self) -> Vec<&'static str> {
+        let written = |reason: &&Reason| NEVER_WRITTEN.iter().all(|(never, _)| never != *reason);
+        let reached = |reason: &Reason| self.0.contains_key(&("reason", reason.as_str().to_owned()));
+        Reason::ALL.iter().filter(written).filter(|reason| !reached(reason)).map(|reason| reason.as_str()).collect()
+    }
+
+    /// The table, one line for each kind.
+    pub fn words(&self) -> String {
+        let mut lines: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for ((kind, name), count) in &self.0 {
+            lines.entry(kind).or_default().push(format!("{name} {count}"));
+        }
+        let mut text = String::new();
+        for (kind, all) in &lines {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{kind}s reached ({}): {}", all.len(), all.join(", "));
+        }
+        text
+    }
+}
