@@ -3,6 +3,7 @@
 
 mod allowed;
 mod calendar;
+mod clock;
 mod content;
 mod defaults;
 mod facts;
@@ -30,6 +31,7 @@ use rehost_api::shape::HostShape;
 use crate::access::AccessHashes;
 
 pub use calendar::Calendar;
+pub use clock::{Clock, Lifetime, Schedule, Turn};
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
 pub use suspension::obstacle as obstacle_to_suspension;
@@ -59,6 +61,8 @@ pub struct Resolution {
     pub finalizer: bool,
     /// Whether it is to run: known, and followed, even where the rest of the wish is refused.
     pub power: Power,
+    /// What the clock says: known, and followed, even where the rest of the wish is refused.
+    pub clock: Clock,
     /// The values of the request annotations.
     pub requests: Requests,
     /// The hashes of the tokens that open the notebook, and its host's status port.

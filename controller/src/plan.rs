@@ -10,6 +10,7 @@
 
 mod action;
 mod bounds;
+mod clock;
 mod create;
 mod delete;
 mod evidence;

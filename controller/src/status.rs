@@ -254,6 +254,7 @@ fn stop_reason(reason: StopReason) -> Reason {
         StopReason::Idle => Reason::Idle,
         StopReason::Schedule => Reason::Schedule,
         StopReason::Lifetime => Reason::Lifetime,
+        StopReason::Expired => Reason::Expired,
         StopReason::Asked => Reason::Asked,
         StopReason::Preempted => Reason::Preempted,
     }
@@ -264,6 +265,7 @@ fn why_stopped(reason: StopReason) -> &'static str {
         StopReason::Idle => "because nothing was going on in it",
         StopReason::Schedule => "by its schedule",
         StopReason::Lifetime => "because its lifetime had passed",
+        StopReason::Expired => "for good because its lifetime had passed",
         StopReason::Asked => "as asked",
         StopReason::Preempted => "because the cloud took the machine away",
     }
@@ -274,7 +276,11 @@ fn stop_words(plan: &Plan, reason: StopReason) -> String {
         Some(Kernels { state: KernelState::Lost, message, .. }) => format!(" Kernels could not be kept: {message}."),
         Some(_) | None => String::new(),
     };
-    format!("Stopped {}; the home is kept.{kernels}", why_stopped(reason))
+    let home = match (&plan.memory.home, reason) {
+        (None, StopReason::Expired) => "the home was deleted, as its deletionPolicy says",
+        _ => "the home is kept",
+    };
+    format!("Stopped {}; {home}.{kernels}", why_stopped(reason))
 }
 
 fn suspended_words(reason: StopReason) -> String {
@@ -316,6 +322,7 @@ fn change_words(plan: &Plan, kind: TransitionKind, step: Step, detail: &str) -> 
         TransitionKind::Grow => "The home grows".to_owned(),
         TransitionKind::Follow => "The running host is told what it is to offer".to_owned(),
         TransitionKind::Stop if step == Step::Suspend => "Suspending".to_owned(),
+        TransitionKind::Stop if step == Step::Dispose => "The home is being deleted".to_owned(),
         TransitionKind::Stop => "Stopping".to_owned(),
         TransitionKind::Delete => "The notebook is being deleted".to_owned(),
     };
@@ -360,6 +367,9 @@ fn home_word(plan: &Plan) -> Word {
         return Word::new(ConditionStatus::False, reason, retry.message.clone());
     }
     match &plan.memory.home {
+        None if matches!(plan.situation, Situation::Stopped(StopReason::Expired)) => {
+            Word::new(ConditionStatus::False, Reason::Expired, "The home was deleted, as its deletionPolicy says.")
+        }
         None => Word::new(ConditionStatus::Unknown, Reason::Creating, "There is no home yet."),
         Some(home) if home.claim => Word::new(
             ConditionStatus::True,

@@ -64,6 +64,12 @@ pub struct NotebookStatus {
     /// When and why the notebook was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
+    /// Since when the notebook runs: its last start after it was stopped, whatever hosts it has had since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// How far the schedule was followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<FollowedSchedule>,
     /// What became of the kernels when the notebook was last to be suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels: Option<Kernels>,
@@ -398,10 +404,23 @@ pub enum StopReason {
     Schedule,
     /// Its lifetime had passed.
     Lifetime,
+    /// Its lifetime had passed, and host and, by the deletion policy, disk were given up.
+    Expired,
     /// A person asked for it, by `spec.state` or by annotation.
     Asked,
     /// The cloud took the machine away.
     Preempted,
+}
+
+/// How far a schedule was followed: what it said up to then was done, or a person has said otherwise since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowedSchedule {
+    /// A digest of the schedule's words: another schedule is followed from the moment in which it was first seen.
+    #[schemars(length(max = 64))]
+    pub digest: String,
+    /// The last start or stop that was followed.
+    pub until: Timestamp,
 }
 
 /// When and why the notebook was stopped.

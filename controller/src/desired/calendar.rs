@@ -27,7 +27,9 @@ impl Calendar {
     pub(crate) fn read(field: &str, line: &str, zone_field: &str, zone: Option<&str>) -> Result<Self, Refusal> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser.parse(line).map_err(|error| {
-            let message = format!("'{line}' is not a cron line of five fields, such as 0 8 * * 1-5: {error}");
+            let why = error.to_string();
+            let why = why.trim_end_matches('.');
+            let message = format!("'{line}' is not a cron line of five fields, such as 0 8 * * 1-5: {why}");
             Refusal::new(Reason::Refused, field, message)
         })?;
         let calendar =

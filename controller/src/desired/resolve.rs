@@ -5,14 +5,14 @@ use std::sync::Arc;
 use rehost_api::conditions::Reason;
 use rehost_api::duration::DurationText;
 use rehost_api::labels;
-use rehost_api::notebook::{DeletionPolicy, OnStockout, PowerState, ResizeHow};
+use rehost_api::notebook::{OnStockout, PowerState, ResizeHow};
 use rehost_api::shape::HostShape;
 use rehost_api::{Notebook, NotebookClass};
 
 use super::facts::NamespaceFacts;
 use super::words::{ClassWord, digest, listed, pinned};
 use super::{
-    Deletion, Desired, Facts, HomePolicy, Power, Refusal, Requests, Resolution, Subject, WishedHost, allowed, content,
+    Deletion, Desired, Facts, Power, Refusal, Requests, Resolution, Subject, WishedHost, allowed, clock, content,
     defaults, home, host, pod, unacted, when,
 };
 use crate::access::AccessHashes;
@@ -45,6 +45,7 @@ pub fn resolve(
         generation: metadata.generation.unwrap_or_default(),
         finalizer: finalizers.iter().any(|finalizer| finalizer == labels::FINALIZER),
         power: power(notebook),
+        clock: clock::clock(notebook, class),
         requests: requests(notebook),
         access,
         deletion: deletion(notebook, class),
@@ -52,17 +53,10 @@ pub fn resolve(
     }
 }
 
-/// A class that cannot be read has no say in it: then the disk is kept, which can be put right later.
 fn deletion(notebook: &Notebook, class: &Seen<Arc<NotebookClass>>) -> Option<Deletion> {
     let since = notebook.metadata.deletion_timestamp.as_ref()?.0;
-    let own = notebook.spec.storage.as_ref().and_then(|storage| storage.deletion_policy);
-    let given = || class.present().and_then(|class| class.spec.defaults.as_ref()?.deletion_policy);
-    let policy = match own.or_else(given).unwrap_or_default() {
-        DeletionPolicy::Delete => HomePolicy::Delete,
-        // Snapshots come later; until then what was to be kept as one is kept as it is.
-        DeletionPolicy::Retain | DeletionPolicy::Snapshot => HomePolicy::Retain,
-    };
-    Some(Deletion { since, policy })
+    let class = ClassWord::of(notebook, class).ok();
+    Some(Deletion { since, policy: clock::home_policy(notebook, class.as_ref()) })
 }
 
 fn wish(
@@ -91,6 +85,8 @@ fn wish(
     let shapes = content::in_pods(notebook, shapes)?;
     let home = home::wished(notebook, &class, placement, &shapes, before.is_some())?;
     let times = Times::of(notebook, &class)?;
+    clock::schedule(notebook)?;
+    clock::lifetime(notebook, &class)?;
     Ok(Desired {
         host: wished_host(digest, shapes)?,
         home,

@@ -26,11 +26,12 @@ pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]
     if let Some(whose) = whose(spec.idle.is_some(), given.is_some_and(|given| given.idle.is_some()), class) {
         lines.extend(idle_line(notebook, class, &whose));
     }
-    if spec.schedule.is_some() {
-        lines.push("spec.schedule: the notebook is not started or stopped by the clock yet".to_owned());
-    }
     if let Some(whose) = whose(spec.lifetime.is_some(), given.is_some_and(|given| given.lifetime.is_some()), class) {
-        lines.push(format!("spec.lifetime{whose}: a notebook is not stopped for its age yet"));
+        let own = spec.lifetime.as_ref().and_then(|it| it.after.as_ref());
+        let after = own.or_else(|| given.and_then(|given| given.lifetime.as_ref()?.after.as_ref()));
+        if after.is_none() {
+            lines.push(format!("spec.lifetime{whose}: nothing says after how long, so the notebook runs without end"));
+        }
     }
     lines.extend(class_lines(class));
     bounded(lines)

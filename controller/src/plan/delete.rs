@@ -120,7 +120,7 @@ impl Planner<'_> {
         hosts
     }
 
-    fn home_disposed(&mut self) -> Progress {
+    pub(super) fn home_disposed(&mut self) -> Progress {
         let Some(home) = self.memory.home.clone() else { return Progress::Done };
         if !self.claim_and_volume_deleted() {
             return Progress::Busy;
@@ -128,7 +128,6 @@ impl Planner<'_> {
         if home.claim {
             return Progress::Done;
         }
-        let policy = self.resolution.deletion.as_ref().map_or(HomePolicy::Retain, |deletion| deletion.policy);
         let disk = match &self.observed.home {
             Seen::Absent => return Progress::Done,
             Seen::Unknown(why) => {
@@ -142,7 +141,7 @@ impl Planner<'_> {
             return Progress::Done;
         }
         let place = Place::new(&home.project, &home.zone);
-        match policy {
+        match self.home_policy() {
             HomePolicy::Delete => {
                 self.situation = Situation::Deleting(format!("waits until the disk {} is gone", home.disk));
                 self.cloud("delete-disk", Mutation::DeleteDisk { place, name: home.disk.clone(), id: disk.id })

@@ -18,7 +18,12 @@ use crate::seen::Seen;
 impl Planner<'_> {
     /// Decides what is next, and begins it.
     pub(super) fn next(&mut self, desired: &Desired) {
+        self.follow_clock();
         self.take_requests();
+        if self.has_given_all_up() {
+            self.situation = Situation::Stopped(StopReason::Expired);
+            return;
+        }
         if !self.home_settled(desired) {
             return;
         }
@@ -32,6 +37,7 @@ impl Planner<'_> {
 
     /// The wish cannot be fulfilled as written. What runs is left as it is, but for one thing: who wants it stopped gets it stopped.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
+        self.follow_clock();
         self.take_requests();
         let runs = match self.whereabouts() {
             Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) => true,
@@ -70,8 +76,9 @@ impl Planner<'_> {
         }
         if wake {
             self.memory.handled.wake.clone_from(&self.resolution.requests.wake);
-            // Who wakes a notebook wants it tried now.
+            // Who wakes a notebook wants it tried now, and for a whole lifetime.
             self.memory.retry = None;
+            self.memory.started = self.memory.host.as_ref().and_then(|host| host.serving_since).map(|_| self.now);
         }
         self.memory.stopped = match self.memory.stopped.take() {
             Some(stopped) if declared => Some(Stopped { declared, ..stopped }),
@@ -163,7 +170,9 @@ impl Planner<'_> {
         match self.whereabouts() {
             Whereabouts::Nowhere => {
                 self.serve_no_more();
-                self.begin_growth(desired);
+                if !self.begin_disposal(stopped) {
+                    self.begin_growth(desired);
+                }
             }
             Whereabouts::AtRest => {
                 if !self.begin_growth(desired) {
@@ -183,7 +192,8 @@ impl Planner<'_> {
 
     /// The host at rest is kept for a time; then only the disk is.
     fn keep_host(&mut self, desired: &Desired, stopped: &Stopped) {
-        let until = stopped.at + jiff::SignedDuration::from_secs(desired.keep_stopped_s);
+        let keep_s = if stopped.reason == StopReason::Expired { 0 } else { desired.keep_stopped_s };
+        let until = stopped.at + jiff::SignedDuration::from_secs(keep_s);
         if self.now >= until {
             self.begin(TransitionKind::Stop, Step::Release, None, 0);
         } else {

@@ -1,7 +1,9 @@
 //! What the planner remembers from one pass to the next: the part of status that is memory, not report.
 
+use jiff::Timestamp;
 use rehost_api::status::{
-    FormerHost, Handled, HomeRecord, HostRecord, Kernels, NotebookStatus, Resolved, Retry, Stopped, Transition,
+    FollowedSchedule, FormerHost, Handled, HomeRecord, HostRecord, Kernels, NotebookStatus, Resolved, Retry, Stopped,
+    Transition,
 };
 
 /// The planner's memory, as status keeps it.
@@ -23,6 +25,10 @@ pub struct Memory {
     pub retry: Option<Retry>,
     /// When and why the notebook was stopped.
     pub stopped: Option<Stopped>,
+    /// Since when the notebook runs.
+    pub started: Option<Timestamp>,
+    /// How far the schedule was followed.
+    pub schedule: Option<FollowedSchedule>,
     /// What became of the kernels when the notebook was last to be suspended.
     pub kernels: Option<Kernels>,
     /// The requests that were carried out.
@@ -42,6 +48,8 @@ impl Memory {
             last_transition: status.last_transition.unwrap_or(0),
             retry: status.retry.clone(),
             stopped: status.stopped.clone(),
+            started: status.started,
+            schedule: status.schedule.clone(),
             kernels: status.kernels.clone(),
             handled: status.handled.clone().unwrap_or_default(),
         }
@@ -49,8 +57,20 @@ impl Memory {
 
     /// Writes the memory into a status.
     pub fn write(&self, status: &mut NotebookStatus) {
-        let Self { resolved, host, former, home, transition, last_transition, retry, stopped, kernels, handled } =
-            self.clone();
+        let Self {
+            resolved,
+            host,
+            former,
+            home,
+            transition,
+            last_transition,
+            retry,
+            stopped,
+            started,
+            schedule,
+            kernels,
+            handled,
+        } = self.clone();
         status.resolved = resolved;
         status.host = host;
         status.former = former;
@@ -59,6 +79,8 @@ impl Memory {
         status.last_transition = (last_transition > 0).then_some(last_transition);
         status.retry = retry;
         status.stopped = stopped;
+        status.started = started;
+        status.schedule = schedule;
         status.kernels = kernels;
         status.handled = (handled != Handled::default()).then_some(handled);
     }

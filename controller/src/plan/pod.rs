@@ -247,6 +247,7 @@ impl Planner<'_> {
         };
         self.note(false, Reason::AsDeclared, format!("Jupyter answers on {}.", proven.shape));
         self.memory.host = Some(proven);
+        self.memory.started = self.memory.started.or(Some(self.now));
         self.forget_kernels();
         if let Some(home) = &mut self.memory.home {
             home.formatted = true;

@@ -14,7 +14,11 @@ use crate::seen::Seen;
 impl Planner<'_> {
     /// Only where nothing at all is remembered, and the cloud has a disk that carries this notebook's uid.
     pub(super) fn rebuild_lost_memory(&mut self) {
-        let blank = self.memory.home.is_none() && self.memory.host.is_none() && self.memory.transition.is_none();
+        let blank = self.memory.home.is_none()
+            && self.memory.host.is_none()
+            && self.memory.transition.is_none()
+            // A notebook that gave its home up remembers that it had one.
+            && self.memory.last_transition == 0;
         if !blank {
             return;
         }

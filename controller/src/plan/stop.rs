@@ -7,6 +7,9 @@ use super::{Planner, Progress, Weight};
 impl Planner<'_> {
     pub(super) fn stop_step(&mut self) {
         let Some(transition) = self.memory.transition.clone() else { return };
+        if transition.step == Step::Dispose {
+            return self.dispose_step();
+        }
         let Some(from) = transition.from else { return self.lost_step() };
         self.serve_no_more();
         if transition.step == Step::Suspend {

@@ -244,6 +244,7 @@ fn begin_message(kind: TransitionKind, step: Step, from: Option<&HostRecord>, to
         TransitionKind::Grow => "The home disk grows.".to_owned(),
         TransitionKind::Follow => "The running host is told what it is to offer; nothing is interrupted.".to_owned(),
         TransitionKind::Stop if step == Step::Suspend => format!("Suspending {from}; kernels are kept."),
+        TransitionKind::Stop if step == Step::Dispose => "The home is being deleted.".to_owned(),
         TransitionKind::Stop => format!("Stopping {from}; the home is kept."),
         TransitionKind::Delete => "The notebook is being deleted.".to_owned(),
     }

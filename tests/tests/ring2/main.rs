@@ -1,6 +1,7 @@
 //! Ring 2: the whole controller over both simulated worlds, in virtual time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod clock;
 mod crashes;
 mod determinism;
 mod lives;

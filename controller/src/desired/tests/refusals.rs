@@ -267,6 +267,7 @@ fn words_that_only_an_older_definition_let_through() {
         ("{fallbacks: [{}]}", "spec.fallbacks[0]"),
         ("{storage: {size: 100GB}}", "spec.storage.size"),
         ("{resize: {keepOld: soon}}", "spec.resize.keepOld"),
+        ("{lifetime: {after: long}}", "spec.lifetime.after"),
         ("{resize: {when: Window}}", "spec.resize.window"),
         ("{resize: {when: Window, window: {schedule: 0 2 * * *, duration: long}}}", "spec.resize.window.duration"),
         ("{host: {pod: {resources: {cpu: two}}}}", "spec.host.pod.resources.cpu"),
@@ -285,6 +286,9 @@ fn times_that_never_come_and_zones_that_are_none() {
     let never = window("{schedule: 0 2 30 2 *, duration: 2h}");
     check(&never, Refused, "spec.resize.window.schedule", &["'0 2 30 2 *' never comes"]);
     let nowhere = window("{schedule: 0 2 * * *, duration: 2h, timeZone: Europe/Atlantis}");
+    let schedule = |schedule: &str| story(&format!("{{schedule: {schedule}}}"));
+    check(&schedule("{stop: 0 25 * * *}"), Refused, "spec.schedule.stop", &["'0 25 * * *'"]);
+    check(&schedule("{start: 0 8 * * *, timeZone: Mars/One}"), Refused, "spec.schedule.timeZone", &["'Mars/One'"]);
     check(&nowhere, Refused, "spec.resize.window.timeZone", &["'Europe/Atlantis'", "Europe/Lisbon"]);
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rehost_api::labels;
+use rehost_api::notebook::LifetimeAction;
 use rehost_api::shape::HostShape;
 
 use super::{file, story, yaml};
-use crate::desired::{HomePolicy, Power, Requests, When};
+use crate::desired::{Clock, HomePolicy, Lifetime, Power, Requests, Turn, When};
 use crate::seen::Seen;
 
 #[test]
@@ -96,6 +97,28 @@ fn what_a_host_offers_and_when_it_is_idle() {
 }
 
 #[test]
+fn the_clock_is_known_even_where_the_wish_is_refused() {
+    let spec = "{storage: {size: 100GB}, schedule: {start: 0 8 * * 1-5, stop: 0 20 * * *, timeZone: Europe/Lisbon}}";
+    let class = "{defaults: {lifetime: {after: 4h, then: Release}, deletionPolicy: Delete}}";
+    let resolution = story(spec).class(class).resolve();
+    assert!(resolution.wish.is_err());
+    let schedule = resolution.clock.schedule.unwrap();
+    // A Friday afternoon, and a Saturday night.
+    let last = |after: &str, now: &str| schedule.last(after.parse().unwrap(), now.parse().unwrap());
+    let stop = Some(("2026-07-03T19:00:00Z".parse().unwrap(), Turn::Stop));
+    assert_eq!(last("2026-07-03T12:00:00Z", "2026-07-04T12:00:00Z"), stop);
+    assert_eq!(last("2026-07-03T19:00:00Z", "2026-07-04T12:00:00Z"), None);
+    let next = schedule.next("2026-07-03T19:00:00Z".parse().unwrap()).unwrap();
+    assert_eq!(next.to_string(), "2026-07-04T19:00:00Z");
+    let lifetime = Lifetime { after_s: 14_400, then: LifetimeAction::Release, home: HomePolicy::Delete };
+    assert_eq!(resolution.clock.lifetime, Some(lifetime));
+    let own = story("{lifetime: {after: 1h}, storage: {deletionPolicy: Retain}}").class(class).resolve().clock.lifetime;
+    let own = own.map(|own| (own.after_s, own.then, own.home));
+    assert_eq!(own, Some((3600, LifetimeAction::Release, HomePolicy::Retain)));
+    assert_eq!(story("{}").resolve().clock, Clock::default());
+}
+
+#[test]
 fn address_and_currency() {
     let wish = story("{}").class("{access: {domain: notebooks.example.org}, prices: {currency: EUR}}").wish();
     assert_eq!(wish.url.as_deref(), Some("https://taxi-team-a.notebooks.example.org"));
@@ -136,8 +159,9 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ("{idle: {then: Stop}}", &["spec.idle: nothing says after how long"]),
         ("{host: {pod: {}}, idle: {after: 90m, then: Suspend}}", &[]),
         ("{host: {pod: {}}, fallbacks: [{vm: {}}], idle: {after: 90m, then: Suspend}}", &[]),
-        ("{schedule: {stop: 0 20 * * 1-5}}", &["spec.schedule"]),
-        ("{lifetime: {after: 4h}}", &["spec.lifetime"]),
+        ("{schedule: {stop: 0 20 * * 1-5}}", &[]),
+        ("{lifetime: {after: 4h}}", &[]),
+        ("{lifetime: {then: Release}}", &["spec.lifetime: nothing says after how long"]),
     ] {
         let listed = story(spec).wish().not_acted_on_yet;
         assert_eq!(listed.len(), lines.len(), "{spec}: {listed:?}");
@@ -152,7 +176,7 @@ fn what_the_class_gives_is_listed_as_its_own() {
     let class = "{defaults: {idle: {after: 90m, then: Suspend}, lifetime: {after: 4h}, backups: {schedule: 0 3 * * *},
         deletionPolicy: Snapshot, resize: {when: Idle}}}";
     let listed = story("{}").class(class).wish().not_acted_on_yet;
-    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert_eq!(listed.len(), 2, "{listed:?}");
     assert!(listed.iter().all(|line| line.contains("(of class default)")), "{listed:?}");
     let own = "{idle: {after: 1h}, lifetime: {after: 1h}, resize: {when: Now}, storage: {deletionPolicy: Retain}}";
     let listed = story(own).class(class).wish().not_acted_on_yet;

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::access::AccessHashes;
 use crate::desired::{
-    Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedContent, WishedHome, WishedHost,
+    Clock, Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedContent, WishedHome,
+    WishedHost,
 };
 use crate::gce::GceError;
 use crate::gce::errors::Cause;
@@ -173,6 +174,7 @@ impl Stage {
                 generation: 1,
                 finalizer: false,
                 power: Power::Running,
+                clock: Clock::default(),
                 requests: Requests::default(),
                 access: AccessHashes::default(),
                 deletion: None,
@@ -311,6 +313,12 @@ impl Stage {
         let report = self.reports.get(&host.name)?.clone();
         let report = GuestReport { seen: self.seen.clone(), ..report };
         Some(Heard { host: host.name.clone(), at: self.now, report: Seen::Present(report) })
+    }
+
+    /// When a plan that is made now wants to look again.
+    pub fn observed_wake_at(&self) -> String {
+        let planned = plan(&self.resolution, &self.observed(), self.now);
+        planned.wake_at.map_or_else(|| "never".to_owned(), |at| at.to_string())
     }
 
     /// Plans once and lets it come true. Returns the plan, and whether it wanted nothing.
