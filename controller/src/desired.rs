@@ -205,7 +205,7 @@ pub struct WishedHome {
     pub claim: bool,
     /// The Google Cloud project.
     pub project: String,
-    /// The zone for a disk that is still to be made.
+    /// The zone.
     pub zone: String,
     /// The size in GiB.
     pub size_gb: i64,

@@ -1,6 +1,7 @@
 //! What is there: caches at rest, fresh reads before anything is done.
 
 mod around_pods;
+mod beside;
 mod heard;
 mod kept;
 mod look;
@@ -12,6 +13,7 @@ use rehost_api::guest::GuestReport;
 use rehost_api::status::NotebookStatus;
 use uuid::Uuid;
 
+pub use beside::Beside;
 pub use heard::Heard;
 pub use look::{Observer, Sources};
 
@@ -42,6 +44,8 @@ pub struct Observed {
     pub heard: Option<Heard>,
     /// The home disk that the memory names.
     pub home: Seen<Disk>,
+    /// The other disk that the memory names: the one that a change makes, or the one that the last such change left.
+    pub beside: Beside,
     /// Disks that carry the notebook's uid, the home among them.
     pub own_disks: Vec<Disk>,
     /// Disks that an earlier notebook of the same name in the same namespace left.
@@ -78,6 +82,7 @@ impl Observed {
         let instances = self.instances.values().find_map(Seen::unknown);
         instances
             .or_else(|| self.home.unknown())
+            .or_else(|| self.beside.unknown())
             .or_else(|| self.pods.unknown())
             .or_else(|| self.claim.unknown())
             .or_else(|| self.volume.unknown())

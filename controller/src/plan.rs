@@ -11,11 +11,13 @@
 mod action;
 mod bounds;
 mod clock;
+mod conversion;
 mod create;
 mod delete;
 mod evidence;
 mod exposure;
 mod follow;
+mod former_home;
 mod handover;
 mod hold;
 mod home;
@@ -40,6 +42,7 @@ use jiff::Timestamp;
 use rehost_api::status::{Step, TransitionKind};
 
 pub use action::{Action, ClaimPlan, KubeChange, PodPlan, Reach, ServicePlan, SettingsPlan, SlicePlan, VolumePlan};
+pub use conversion::difference as home_difference;
 pub use handover::returned_name;
 pub use memory::Memory;
 pub use situation::{Note, Situation};
@@ -177,6 +180,7 @@ impl<'a> Planner<'a> {
         }
         self.look_again_soon_enough();
         self.retire_former();
+        self.retire_former_home();
         self.sweep_pods();
         self.expose();
     }
@@ -201,10 +205,12 @@ impl<'a> Planner<'a> {
         if self.memory.transition.is_none() {
             return;
         }
-        let Observed { instances, home, pods, settings, service: _, slice: _, volume, claim, attachments, .. } =
-            self.observed;
+        let Observed {
+            instances, home, beside, pods, settings, service: _, slice: _, volume, claim, attachments, ..
+        } = self.observed;
         let unclear = instances.values().any(Seen::is_unknown)
             || home.is_unknown()
+            || beside.disk.is_unknown()
             || pods.is_unknown()
             || settings.values().any(Seen::is_unknown)
             || volume.is_unknown()

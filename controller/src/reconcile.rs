@@ -160,7 +160,7 @@ impl Reconciler {
 
     /// What is known of operations is needed only as long as a change, or the former host, is judged by it.
     fn forget_operations(&self, uid: &str, plan: &Plan) {
-        if plan.memory.transition.is_none() && plan.memory.former.is_none() {
+        if plan.memory.transition.is_none() && plan.memory.former.is_none() && plan.memory.former_home.is_none() {
             self.executor.operations.forget(uid, &BTreeSet::new());
         }
     }

@@ -9,12 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rehost_api::conditions::{ConditionStatus, ConditionType, Reason, condition};
 use rehost_api::labels;
 use rehost_api::status::{
-    HostKind, HostRecord, KernelState, Kernels, NotebookStatus, Phase, Step, StopReason, TransitionKind,
+    HostKind, HostRecord, KernelState, Kernels, NotebookStatus, Phase, Step, StopReason, Transition, TransitionKind,
 };
 
 use crate::desired::Resolution;
 use crate::observe::Observed;
-use crate::plan::{Memory, Plan, Situation, kind_reason};
+use crate::plan::{Memory, Plan, Situation, home_difference, kind_reason};
 
 /// What a condition says.
 struct Word {
@@ -316,7 +316,7 @@ fn change_words(plan: &Plan, kind: TransitionKind, step: Step, detail: &str) -> 
         TransitionKind::Create => format!("A host is being made: {to}"),
         TransitionKind::Start if step == Step::Resume => format!("The suspended host is being resumed: {to}"),
         TransitionKind::Start => format!("The host is being started: {to}"),
-        TransitionKind::Handover => format!("Moving from {from} to {to}"),
+        TransitionKind::Handover => format!("Moving from {from} to {to}{}", to_another_disk(transition)),
         TransitionKind::InPlace => format!("Changing from {from} to {to} in place"),
         TransitionKind::LiveResize => format!("Changing the running pod to {to}"),
         TransitionKind::Grow => "The home grows".to_owned(),
@@ -331,6 +331,12 @@ fn change_words(plan: &Plan, kind: TransitionKind, step: Step, detail: &str) -> 
         .and_then(|transition| transition.reason.as_ref())
         .map_or_else(String::new, |reason| format!(" It goes back, because {}.", reason.message.trim_end_matches('.')));
     if detail.is_empty() { format!("{what}.{why}") } else { format!("{what}: {detail}.{why}") }
+}
+
+/// Where the home goes too.
+fn to_another_disk(transition: Option<&Transition>) -> String {
+    let home = transition.and_then(|transition| transition.home.as_ref());
+    home.map_or_else(String::new, |home| format!(", the home to a disk of type {} in {}", home.disk_type, home.zone))
 }
 
 fn serving_word(plan: &Plan, serving: bool) -> Word {
@@ -421,9 +427,13 @@ fn pending(resolution: &Resolution, plan: &Plan) -> Option<String> {
         Situation::ChangePending(words) => Some(words.clone()),
         Situation::Short => lacking(resolution, plan),
         Situation::Substituted(words) => lacking(resolution, plan).map(|lacking| format!("{lacking}, {words}")),
+        // Nobody is interrupted by a copy of the home when it is next started.
+        Situation::Stopped(_) | Situation::Suspended(_) => {
+            let desired = resolution.wish.as_ref().ok()?;
+            let home = home_difference(plan.memory.home.as_ref(), &desired.home)?;
+            Some(format!("{home}, waits for the next start"))
+        }
         Situation::AsDeclared
-        | Situation::Stopped(_)
-        | Situation::Suspended(_)
         | Situation::Changing { .. }
         | Situation::Refused(_)
         | Situation::Unclear(_)
@@ -436,7 +446,11 @@ fn lacking(resolution: &Resolution, plan: &Plan) -> Option<String> {
     let desired = resolution.wish.as_ref().ok()?;
     let host = plan.memory.host.as_ref().filter(|host| host.serving_since.is_some())?;
     let reason = plan.memory.retry.as_ref().map_or("", |retry| retry.reason.as_str());
-    Some(format!("{} -> {}, {reason}", host.shape, desired.host.shape.text()))
+    let wished = desired.host.shape.text();
+    let shape = (host.shape != wished).then(|| format!("{} -> {wished}", host.shape));
+    let home = home_difference(plan.memory.home.as_ref(), &desired.home);
+    let all: Vec<String> = shape.into_iter().chain(home).chain([reason.to_owned()]).collect();
+    Some(all.join(", "))
 }
 
 /// Whether Jupyter answers on the host that has the home.

@@ -66,7 +66,13 @@ pub enum Role {
     Host,
     /// A pod that keeps a place on a node for the next host.
     Placeholder,
-    /// A copy of a home.
+    /// A disk that a home is being copied to, until a host has proven it.
+    Next,
+    /// A disk that was the home until it was proven on another.
+    Former,
+    /// A snapshot that a disk is made from, and that goes when the disk is made.
+    Copy,
+    /// A snapshot that stands for a home whose disk is gone.
     Snapshot,
 }
 
@@ -77,6 +83,9 @@ impl Role {
             Self::Home => "home",
             Self::Host => "host",
             Self::Placeholder => "placeholder",
+            Self::Next => "next",
+            Self::Former => "former",
+            Self::Copy => "copy",
             Self::Snapshot => "snapshot",
         }
     }
@@ -105,6 +114,11 @@ fn stem(uid: &str) -> String {
 /// `transition` is the one that made the disk: a notebook has another disk only after a change of zone or disk type.
 pub fn disk_name(uid: &str, transition: i64) -> String {
     format!("{}-home-t{transition}", stem(uid))
+}
+
+/// The name of a snapshot that a new home disk is made from, first or second: `rehost-0123456789abcdef-home-t4-s1`.
+pub fn snapshot_name(disk: &str, number: u8) -> String {
+    format!("{disk}-s{number}")
 }
 
 /// The name of a host, VM or pod: `rehost-0123456789abcdef-t4-a1`.
@@ -184,6 +198,7 @@ mod tests {
         for (uid, transition, attempt) in cases() {
             for name in [
                 disk_name(&uid, transition),
+                snapshot_name(&disk_name(&uid, transition), 2),
                 host_name(&uid, transition, attempt),
                 placeholder_name(&uid, transition, attempt),
             ] {
@@ -219,6 +234,7 @@ mod tests {
     #[test]
     fn names_are_for_ever() {
         assert_eq!(disk_name(UID, 4), "rehost-79e2dfc92be82fe5-home-t4");
+        assert_eq!(snapshot_name(&disk_name(UID, 4), 1), "rehost-79e2dfc92be82fe5-home-t4-s1");
         assert_eq!(host_name(UID, 4, 1), "rehost-79e2dfc92be82fe5-t4-a1");
         assert_eq!(placeholder_name(UID, 4, 1), "rehost-79e2dfc92be82fe5-t4-a1-seat");
         assert_eq!(service_name("taxi-fares"), "taxi-fares");

@@ -3,6 +3,7 @@
 //! Status is the controller's only memory: what is in here is enough to go on after a crash. Conditions are for machines,
 //! `phase` and the sentences for people.
 
+mod home;
 mod kernels;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use home::{FormerHome, HomeRecord};
 pub use kernels::{KernelState, Kernels};
 
 use crate::shape::{Gpu, HostShape};
@@ -45,6 +47,9 @@ pub struct NotebookStatus {
     /// The home disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<HomeRecord>,
+    /// The disk that was the home before the last change of its zone or type: kept until the time given, then deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_home: Option<FormerHome>,
     /// The change that is under way. Written before the first call of the change, and of each of its steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<Transition>,
@@ -132,6 +137,10 @@ pub struct Resolved {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub fallbacks: Vec<HostShape>,
+    /// The type of disk that the home is to have; empty for a claim.
+    #[serde(default, rename = "homeType", skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub home_type: String,
 }
 
 /// A host that exists, existed, or is to exist.
@@ -206,42 +215,6 @@ pub struct FormerHost {
     pub not_before: Option<Timestamp>,
 }
 
-/// The home disk, as it was made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HomeRecord {
-    /// The disk's name; for a dynamic claim, the claim's.
-    #[schemars(length(max = 253))]
-    pub disk: String,
-    /// The cloud's own number of this very disk, set once it was seen: a disk of the same name with another number is another disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub id: Option<String>,
-    /// The identity of the content, which every host checks before it serves.
-    #[schemars(length(max = 64))]
-    pub content_id: String,
-    /// Whether the content was seen on the disk: from then on a disk without it is refused.
-    #[serde(default)]
-    pub formatted: bool,
-    /// The size in GiB.
-    pub size_gb: i64,
-    /// The disk type; empty for a dynamic claim.
-    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 63))]
-    pub disk_type: String,
-    /// The Google Cloud project; empty for a dynamic claim.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 63))]
-    pub project: String,
-    /// The zone; empty for a dynamic claim.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 63))]
-    pub zone: String,
-    /// Whether the home is a dynamic claim of the cluster instead of a Compute Engine disk of ours.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub claim: bool,
-}
-
 /// What kind of change is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TransitionKind {
@@ -270,10 +243,14 @@ pub enum TransitionKind {
 pub enum Step {
     /// The home disk is made.
     Home,
+    /// A first snapshot of the home is taken while it is served, so that the second one is small.
+    Snapshot,
     /// The new host is obtained, without the home.
     Obtain,
     /// The old host lets go of the home.
     LetGo,
+    /// The home, which nobody writes to now, is copied to a new disk through a snapshot.
+    Copy,
     /// The disk is detached and attached.
     Move,
     /// The host with the home is started.
@@ -338,6 +315,9 @@ pub struct Transition {
     /// No call of this step is made before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// The new disk that the home is copied to, where its zone or type changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<HomeRecord>,
     /// The disk size aimed at, in GiB, when the home grows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_gb: Option<i64>,

@@ -1,7 +1,7 @@
 //! The wished home: where it is, what it is, and whether every listed host can have it.
 //!
-//! A home that is recorded decides most of it: the spec can grow it, but not move, convert or replace it in this version,
-//! and what asks for that is refused before anything is stopped.
+//! A home that is recorded decides most of it: it stays where it is while its zone is listed, and what it is while nothing asks
+//! for another type and every listed host can attach it. Otherwise the wish names another zone or type, and the plan copies it.
 
 use rehost_api::Notebook;
 use rehost_api::class::{ClassPods, ClassStorage, PodHomes};
@@ -36,7 +36,7 @@ fn homes_of_pods(class: &ClassWord<'_>) -> Option<PodHomes> {
     class.spec.pods.as_ref().map(|pods| pods.homes)
 }
 
-/// Where the home is, or is to be: a recorded home stays what and where it is.
+/// Where the home is, or is to be: a recorded home stays what it is, and where it is while its zone is listed.
 pub(super) fn placement(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]) -> Result<Placement, Refusal> {
     let home = recorded(notebook);
     let first_is_pod = matches!(hosts.first().map(|host| &host.asked), Some(Asked::Pod(_)));
@@ -52,15 +52,9 @@ pub(super) fn placement(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Lis
 fn zone(notebook: &Notebook, class: &ClassWord<'_>, recorded: Option<&str>) -> Result<String, Refusal> {
     let zones = &notebook.spec.zones;
     match recorded {
+        // The order is that of preference for a home that is to be made; reordering moves nothing.
         Some(zone) if zones.is_empty() || zones.iter().any(|listed| listed == zone) => Ok(zone.to_owned()),
-        Some(zone) => Err(Refusal::not_yet(
-            "spec.zones",
-            format!(
-                "'{}' leaves out {zone}, where the home is: moving a home to another zone is not done by this version; put {zone} back into spec.zones",
-                zones.join(", ")
-            ),
-        )),
-        None => zones.first().or(class.spec.zones.first()).cloned().ok_or_else(|| {
+        Some(_) | None => zones.first().or(class.spec.zones.first()).cloned().ok_or_else(|| {
             let message = format!("no zone is named, and class '{}' has none: name one", class.name);
             Refusal::new(Reason::Refused, "spec.zones", message)
         }),
@@ -85,11 +79,12 @@ pub(super) fn wished(
         let (disk_type, families) = (String::new(), Vec::new());
         return Ok(WishedHome { claim, project, zone, size_gb, disk_type, families, storage_class, start_blank });
     }
-    let disk_type = disk_type(notebook, class, home, shapes)?;
-    if !pinned || home.is_none() {
-        attachable(notebook, home, &disk_type, shapes)?;
+    let disk_type = disk_type(notebook, class, home, shapes, pinned)?;
+    let stays = home.is_some_and(|home| home.disk_type == disk_type);
+    if !pinned || !stays {
+        attachable(notebook, &disk_type, shapes)?;
     }
-    if home.is_none() && disk_type == "hyperdisk-balanced" && size_gb < HYPERDISK_BALANCED_GB_MIN {
+    if !stays && disk_type == "hyperdisk-balanced" && size_gb < HYPERDISK_BALANCED_GB_MIN {
         let message = format!(
             "'{size_gb}Gi' is too small for a disk of type {disk_type}: write {HYPERDISK_BALANCED_GB_MIN}Gi or more"
         );
@@ -192,32 +187,27 @@ fn machine_types(shapes: &[HostShape]) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, name)| !name.is_empty())
 }
 
-/// The disk type: the recorded one, which the spec cannot change yet; else the spec's; else the class's where every
-/// listed host can attach it; else the best that every one can.
+/// The disk type: the spec's; else the recorded one where every listed host can attach it; else the class's where every one can;
+/// else the best that every one can. What was resolved before is not asked again.
 fn disk_type(
     notebook: &Notebook,
     class: &ClassWord<'_>,
     home: Option<&HomeRecord>,
     shapes: &[HostShape],
+    pinned: bool,
 ) -> Result<String, Refusal> {
     let asked = notebook.spec.storage.as_ref().and_then(|storage| storage.disk_type.as_ref());
     let has = home.map(|home| &home.disk_type).filter(|has| !has.is_empty());
-    match (asked, has) {
-        (Some(asked), Some(has)) if asked != has => Err(Refusal::not_yet(
-            "spec.storage.type",
-            format!(
-                "'{asked}' is not the type of the home, which is {has}: converting a home is not done by this version; write {has}"
-            ),
-        )),
-        (_, Some(has)) => Ok(has.clone()),
-        (Some(asked), None) => Ok(asked.clone()),
-        (None, None) => {
-            let names: Vec<&str> = machine_types(shapes).map(|(_, name)| name).collect();
-            let fits = |preset: &&String| names.iter().all(|name| families::attaches(name, preset));
-            let preset = default_storage(class).and_then(|storage| storage.disk_type.as_ref()).filter(fits).cloned();
-            preset.or_else(|| families::best_disk_type(&names).map(str::to_owned)).ok_or_else(|| none_fits(shapes))
-        }
+    let before = notebook.status.as_ref().and_then(|status| status.resolved.as_ref()).map(|before| &before.home_type);
+    let before = before.filter(|before| !before.is_empty()).or(has).filter(|_| pinned && has.is_some());
+    if let Some(settled) = asked.or(before) {
+        return Ok(settled.clone());
     }
+    let names: Vec<&str> = machine_types(shapes).map(|(_, name)| name).collect();
+    let fits = |preset: &&String| names.iter().all(|name| families::attaches(name, preset));
+    let given = default_storage(class).and_then(|storage| storage.disk_type.as_ref());
+    let preset = has.filter(fits).or_else(|| given.filter(fits)).cloned();
+    preset.or_else(|| families::best_disk_type(&names).map(str::to_owned)).ok_or_else(|| none_fits(shapes))
 }
 
 fn none_fits(shapes: &[HostShape]) -> Refusal {
@@ -231,33 +221,21 @@ fn none_fits(shapes: &[HostShape]) -> Refusal {
 }
 
 /// Every listed host can attach the type.
-fn attachable(
-    notebook: &Notebook,
-    home: Option<&HomeRecord>,
-    disk_type: &str,
-    shapes: &[HostShape],
-) -> Result<(), Refusal> {
+fn attachable(notebook: &Notebook, disk_type: &str, shapes: &[HostShape]) -> Result<(), Refusal> {
     if let Some((index, name)) = machine_types(shapes).find(|(_, name)| !families::attaches(name, disk_type)) {
         let takes = families::disk_types(name);
         let asked = notebook.spec.storage.as_ref().is_some_and(|storage| storage.disk_type.is_some());
-        return Err(match home {
-            // The home was there first: it is the host that does not fit.
-            Some(_) => Refusal::new(
-                Reason::DiskTypeMismatch,
-                machine_type_field(index, shapes),
-                format!(
-                    "'{name}' cannot attach the home, which is of type {disk_type}: it takes {takes}; converting a home is not done by this version (NotActedOnYet), so choose a family that takes {disk_type}"
-                ),
-            ),
-            None if asked => Refusal::new(
+        return Err(if asked {
+            Refusal::new(
                 Reason::DiskTypeMismatch,
                 "spec.storage.type",
                 format!(
                     "'{disk_type}' cannot be attached to {name} ({}), which takes {takes}: write a type that every listed host can attach, or leave it out",
                     path(index)
                 ),
-            ),
-            None => none_fits(shapes),
+            )
+        } else {
+            none_fits(shapes)
         });
     }
     if families::that_attach(disk_type, machine_types(shapes).map(|(_, name)| name)).is_empty() {
@@ -267,12 +245,4 @@ fn attachable(
         return Err(Refusal::new(Reason::DiskTypeMismatch, "spec.storage.type", message));
     }
     Ok(())
-}
-
-fn machine_type_field(index: usize, shapes: &[HostShape]) -> String {
-    let kind = match shapes.get(index) {
-        Some(HostShape::Vm(_)) | None => "vm",
-        Some(HostShape::Pod(_)) => "pod",
-    };
-    format!("{}.{kind}.machineType", path(index))
 }

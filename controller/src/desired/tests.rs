@@ -152,8 +152,9 @@ impl Story {
 
     /// What was resolved is remembered, as the planner does.
     fn remembered(mut self) -> Self {
-        let host = self.wish().host;
-        let resolved = Resolved { digest: host.digest, host: host.shape, fallbacks: host.fallbacks };
+        let Desired { host, home, .. } = self.wish();
+        let resolved =
+            Resolved { digest: host.digest, host: host.shape, fallbacks: host.fallbacks, home_type: home.disk_type };
         self.status().resolved = Some(resolved);
         self
     }

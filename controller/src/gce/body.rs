@@ -9,7 +9,9 @@ use rehost_api::guest::{GuestSettings, HOME_DEVICE, SETTINGS_KEY};
 use super::convert::fingerprint_bytes;
 use super::errors::{Cause, GceError};
 use super::model::{Accelerator, OnHostMaintenance};
-use super::mutation::{BootDisk, Network, NewDisk, NewInstance, Place, Provisioning, Scheduling, TerminationAction};
+use super::mutation::{
+    BootDisk, Network, NewDisk, NewInstance, NewSnapshot, Place, Provisioning, Scheduling, TerminationAction,
+};
 use crate::guest_files::GuestFiles;
 
 /// Without this metadata a guest cannot report.
@@ -40,6 +42,13 @@ pub(super) fn disk(place: &Place, disk: &NewDisk) -> sdk::Disk {
         .set_type(zonal(place, "diskTypes", &disk.disk_type))
         .set_labels(disk.labels.clone())
         .set_description(&disk.description)
+        .set_or_clear_source_snapshot(
+            disk.snapshot.as_ref().map(|name| format!("projects/{}/global/snapshots/{name}", place.project)),
+        )
+}
+
+pub(super) fn snapshot(wanted: &NewSnapshot) -> sdk::Snapshot {
+    sdk::Snapshot::new().set_name(&wanted.name).set_labels(wanted.labels.clone()).set_description(&wanted.description)
 }
 
 pub(super) fn resize(size_gb: u64) -> sdk::DisksResizeRequest {

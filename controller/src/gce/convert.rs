@@ -16,9 +16,9 @@ use uuid::Uuid;
 use super::errors::GceError;
 use super::model::{
     Accelerator, AcceleratorType, Architecture, AttachedDisk, Disk, ImageFacts, Instance, InstanceStatus, MachineType,
-    OnHostMaintenance, Operation, OperationStatus, Quota, short,
+    OnHostMaintenance, Operation, OperationStatus, Quota, Snapshot, short,
 };
-use super::mutation::Place;
+use super::mutation::{Place, Scope};
 
 /// How much of a guest's own sentence is kept: any process on the host can write it, and it ends in status.
 const GUEST_MESSAGE_CHARS_MAX: usize = 300;
@@ -136,7 +136,19 @@ pub(super) fn disk(place: &Place, found: sdk::Disk) -> Result<Disk, GceError> {
     })
 }
 
-pub(super) fn operation(place: &Place, found: &sdk::Operation) -> Result<Operation, GceError> {
+pub(super) fn snapshot(found: sdk::Snapshot) -> Result<Snapshot, GceError> {
+    let what = "snapshots.get";
+    Ok(Snapshot {
+        name: required(found.name, what, "name")?,
+        id: required(found.id, what, "id")?,
+        ready: found.status == Some(sdk::snapshot::Status::Ready),
+        failed: found.status == Some(sdk::snapshot::Status::Failed),
+        disk_size_gb: size(found.disk_size_gb),
+        labels: found.labels.into_iter().collect(),
+    })
+}
+
+pub(super) fn operation(scope: &Scope, found: &sdk::Operation) -> Result<Operation, GceError> {
     let what = "an operation";
     let status = match found.status {
         Some(sdk::operation::Status::Done) => OperationStatus::Done,
@@ -146,8 +158,7 @@ pub(super) fn operation(place: &Place, found: &sdk::Operation) -> Result<Operati
     };
     Ok(Operation {
         name: required(found.name.clone(), what, "name")?,
-        project: place.project.clone(),
-        zone: zone_of(found.zone.as_ref(), place),
+        scope: scope.clone(),
         request_id: found.client_operation_id.as_ref().and_then(|id| Uuid::parse_str(id).ok()),
         kind: found.operation_type.clone().unwrap_or_default(),
         target: short_of(found.target_link.as_ref()),
@@ -283,7 +294,7 @@ mod tests {
             "error": {"errors": [{"code": "QUOTA_EXCEEDED"}]}});
         let read = |value: &serde_json::Value| {
             let found: sdk::Operation = serde_json::from_value(value.clone()).expect("the SDK reads it");
-            operation(&place(), &found).expect("we read it")
+            operation(&Scope::Zone(place()), &found).expect("we read it")
         };
         let running = read(&recorded);
         assert_eq!((running.status, running.error, running.target.as_str()), (OperationStatus::Running, None, "vm"));

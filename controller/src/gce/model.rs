@@ -14,6 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::errors::GceError;
+use super::mutation::Scope;
 
 /// Where an instance is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -166,6 +167,23 @@ pub struct Disk {
     pub users: Vec<String>,
 }
 
+/// What was on a disk at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Its name, unique in the project at one time.
+    pub name: String,
+    /// The id of this incarnation.
+    pub id: u64,
+    /// Whether it is whole: false while it is made or deleted, and when it failed.
+    pub ready: bool,
+    /// Whether making it failed.
+    pub failed: bool,
+    /// The size of the disk that it was made of: a copy is as large at least.
+    pub disk_size_gb: u64,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum OperationStatus {
@@ -180,12 +198,10 @@ pub enum OperationStatus {
 /// What the cloud is doing, or did, at our request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
-    /// Its name, unique in project and zone.
+    /// Its name, unique where it is kept.
     pub name: String,
-    /// The project that it happens in.
-    pub project: String,
-    /// The zone's short name.
-    pub zone: String,
+    /// Where it is kept.
+    pub scope: Scope,
     /// The request that started it, as sent; `None` for operations of others.
     pub request_id: Option<Uuid>,
     /// The API's word, such as `insert` or `setMachineType`.

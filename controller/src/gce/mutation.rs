@@ -29,7 +29,21 @@ impl Place {
     }
 }
 
-/// A blank disk to be made.
+/// Where an operation is kept: a request says so by its path, and its operation is found only there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Scope {
+    /// Beside the objects of a zone.
+    Zone(Place),
+    /// Beside the objects of the region that this zone is in.
+    RegionOf(Place),
+    /// Beside the objects that are in no place of their own, snapshots among them.
+    Global {
+        /// The project's id.
+        project: String,
+    },
+}
+
+/// A disk to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NewDisk {
     /// Its name.
@@ -38,6 +52,19 @@ pub struct NewDisk {
     pub size_gb: u64,
     /// The disk type's short name.
     pub disk_type: String,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+    /// A sentence for people who find it.
+    pub description: String,
+    /// The snapshot of the same project that it is a copy of; a blank disk where there is none.
+    pub snapshot: Option<String>,
+}
+
+/// A snapshot to be made: what is on a disk at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewSnapshot {
+    /// Its name.
+    pub name: String,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
     /// A sentence for people who find it.
@@ -160,7 +187,7 @@ pub struct NewInstance {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the fields say what they are; the variants say what happens to them")]
 pub enum Mutation {
-    /// Makes a blank disk.
+    /// Makes a disk, blank or a copy.
     InsertDisk { place: Place, disk: NewDisk },
     /// Grows a disk, attached or not.
     ResizeDisk { place: Place, name: String, size_gb: u64 },
@@ -168,6 +195,10 @@ pub enum Mutation {
     DeleteDisk { place: Place, name: String, id: u64 },
     /// Replaces all labels of a disk.
     LabelDisk { place: Place, name: String, labels: BTreeMap<String, String>, fingerprint: String },
+    /// Makes a snapshot of a disk, which may be in use.
+    CreateSnapshot { place: Place, disk: String, snapshot: NewSnapshot },
+    /// Deletes a snapshot. `place` is that of the disk that it was made of: a snapshot itself is in no zone.
+    DeleteSnapshot { place: Place, name: String, id: u64 },
     /// Makes an instance and starts it.
     InsertInstance { place: Place, instance: Box<NewInstance> },
     /// Deletes an instance, and its boot disk with it.
@@ -214,6 +245,8 @@ impl Mutation {
             | Self::ResizeDisk { place, .. }
             | Self::DeleteDisk { place, .. }
             | Self::LabelDisk { place, .. }
+            | Self::CreateSnapshot { place, .. }
+            | Self::DeleteSnapshot { place, .. }
             | Self::InsertInstance { place, .. }
             | Self::DeleteInstance { place, .. }
             | Self::StopInstance { place, .. }
@@ -232,7 +265,34 @@ impl Mutation {
         }
     }
 
-    /// The short name of the disk or instance that it changes.
+    /// Where its operation is found.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::DeleteSnapshot { place, .. } => Scope::Global { project: place.project.clone() },
+            Self::InsertDisk { place, .. }
+            | Self::ResizeDisk { place, .. }
+            | Self::DeleteDisk { place, .. }
+            | Self::LabelDisk { place, .. }
+            | Self::CreateSnapshot { place, .. }
+            | Self::InsertInstance { place, .. }
+            | Self::DeleteInstance { place, .. }
+            | Self::StopInstance { place, .. }
+            | Self::StartInstance { place, .. }
+            | Self::SuspendInstance { place, .. }
+            | Self::ResumeInstance { place, .. }
+            | Self::ResetInstance { place, .. }
+            | Self::SetMachineType { place, .. }
+            | Self::SetAccelerators { place, .. }
+            | Self::SetScheduling { place, .. }
+            | Self::SetSettings { place, .. }
+            | Self::LabelInstance { place, .. }
+            | Self::AttachDisk { place, .. }
+            | Self::DetachDisk { place, .. }
+            | Self::SetDiskAutoDelete { place, .. } => Scope::Zone(place.clone()),
+        }
+    }
+
+    /// The short name of the disk, snapshot or instance that it changes.
     pub fn target(&self) -> &str {
         match self {
             Self::InsertDisk { disk, .. } => &disk.name,
@@ -240,6 +300,8 @@ impl Mutation {
             Self::ResizeDisk { name, .. }
             | Self::DeleteDisk { name, .. }
             | Self::LabelDisk { name, .. }
+            | Self::CreateSnapshot { disk: name, .. }
+            | Self::DeleteSnapshot { name, .. }
             | Self::DeleteInstance { name, .. }
             | Self::StopInstance { name, .. }
             | Self::StartInstance { name, .. }
@@ -264,6 +326,8 @@ impl Mutation {
             Self::ResizeDisk { .. } => "disks.resize",
             Self::DeleteDisk { .. } => "disks.delete",
             Self::LabelDisk { .. } => "disks.setLabels",
+            Self::CreateSnapshot { .. } => "disks.createSnapshot",
+            Self::DeleteSnapshot { .. } => "snapshots.delete",
             Self::InsertInstance { .. } => "instances.insert",
             Self::DeleteInstance { .. } => "instances.delete",
             Self::StopInstance { .. } => "instances.stop",

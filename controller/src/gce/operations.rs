@@ -1,4 +1,4 @@
-//! All operations in flight, watched together: one list for each project and zone that has any, for all notebooks at
+//! All operations in flight, watched together: one list for each scope (a zone, a region, or what is global) that has any, for all notebooks at
 //! once. No reconcile ever waits for an operation; it is woken when one of its own is over.
 //!
 //! Nothing here outlives the process. After a restart the same request is sent again under the same id, and the cloud
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Gce;
 use super::errors::GceError;
 use super::model::{Operation, OperationStatus};
-use super::mutation::Place;
+use super::mutation::Scope;
 use crate::clock::SharedClock;
 use crate::seen::Seen;
 
@@ -74,7 +74,7 @@ impl OperationState {
 #[derive(Debug)]
 struct Tracked {
     uid: String,
-    place: Option<Place>,
+    scope: Option<Scope>,
     state: OperationState,
     /// Its notebook asked to forget it while it was running: it goes when it is over.
     forgotten: bool,
@@ -125,8 +125,7 @@ impl Operations {
             tracing::warn!(uid, operation = operation.name, "an operation without a request id cannot be watched");
             return;
         };
-        let place = Place::new(&operation.project, &operation.zone);
-        self.remember(uid, request_id, Some(place), OperationState::of(operation));
+        self.remember(uid, request_id, Some(operation.scope.clone()), OperationState::of(operation));
     }
 
     /// Remembers that the cloud refused a request at once: for the plan that is the same as an operation that failed.
@@ -136,7 +135,7 @@ impl Operations {
         self.remember(uid, request_id, None, OperationState::Failed(error, None));
     }
 
-    fn remember(&self, uid: &str, request_id: Uuid, place: Option<Place>, state: OperationState) {
+    fn remember(&self, uid: &str, request_id: Uuid, scope: Option<Scope>, state: OperationState) {
         let mut all = self.state();
         // What is known to be over stays so: a late answer to the first sending must not revive it.
         if all.tracked.get(&request_id).is_some_and(|known| !known.state.is_running()) {
@@ -145,7 +144,7 @@ impl Operations {
         if !state.is_running() {
             all.news.insert(uid.to_owned());
         }
-        all.tracked.insert(request_id, Tracked { uid: uid.to_owned(), place, state, forgotten: false });
+        all.tracked.insert(request_id, Tracked { uid: uid.to_owned(), scope, state, forgotten: false });
         drop(all);
         self.wake.notify_one();
     }
@@ -215,7 +214,7 @@ impl Operations {
     /// Asks every zone that has something in flight, and notes what is over. Says whether all zones answered.
     async fn poll(&self, gce: &Gce) -> bool {
         let (wanted, turn) = (self.wanted(), self.count());
-        let zones = join_all(wanted.iter().map(|(place, wanted)| look(gce, place, wanted, turn))).await;
+        let zones = join_all(wanted.iter().map(|(scope, wanted)| look(gce, scope, wanted, turn))).await;
         let mut answered = true;
         for zone in zones {
             answered &= zone.answered;
@@ -230,12 +229,12 @@ impl Operations {
         all.polls
     }
 
-    fn wanted(&self) -> BTreeMap<Place, Vec<Wanted>> {
-        let mut wanted: BTreeMap<Place, Vec<Wanted>> = BTreeMap::new();
+    fn wanted(&self) -> BTreeMap<Scope, Vec<Wanted>> {
+        let mut wanted: BTreeMap<Scope, Vec<Wanted>> = BTreeMap::new();
         for (request_id, it) in &self.state().tracked {
-            if let (OperationState::Running { name, since }, Some(place)) = (&it.state, &it.place) {
+            if let (OperationState::Running { name, since }, Some(scope)) = (&it.state, &it.scope) {
                 let one = Wanted { request_id: *request_id, name: name.clone(), since: *since };
-                wanted.entry(place.clone()).or_default().push(one);
+                wanted.entry(scope.clone()).or_default().push(one);
             }
         }
         wanted
@@ -266,18 +265,18 @@ struct Zone {
 
 /// Looks for operations in one zone: in the list, which answers for all of them, and by name where the list does not
 /// have them. A list that fails changes nothing.
-async fn look(gce: &Gce, place: &Place, wanted: &[Wanted], turn: usize) -> Zone {
+async fn look(gce: &Gce, scope: &Scope, wanted: &[Wanted], turn: usize) -> Zone {
     let mut missing: BTreeMap<&str, &Wanted> = wanted.iter().map(|it| (it.name.as_str(), it)).collect();
     let mut found = Vec::new();
-    if let Err(error) = read_list(gce, place, &mut missing, &mut found).await {
-        tracing::debug!(%error, project = place.project, zone = place.zone, "operations could not be listed");
+    if let Err(error) = read_list(gce, scope, &mut missing, &mut found).await {
+        tracing::debug!(%error, ?scope, "operations could not be listed");
         return Zone { found, answered: false };
     }
     let mut answered = true;
     let missing: Vec<&Wanted> = missing.into_values().collect();
     let first = turn.wrapping_mul(LOOKUPS_MAX).checked_rem(missing.len()).unwrap_or_default();
     for it in missing.iter().cycle().skip(first).take(LOOKUPS_MAX.min(missing.len())) {
-        match gce.operation(place, &it.name).await {
+        match gce.operation(scope, &it.name).await {
             Seen::Present(operation) => found.push((it.request_id, Some(OperationState::of(&operation)))),
             Seen::Absent => found.push((it.request_id, None)),
             Seen::Unknown(_) => answered = false,
@@ -289,7 +288,7 @@ async fn look(gce: &Gce, place: &Place, wanted: &[Wanted], turn: usize) -> Zone 
 /// Reads the list, the newest first, until everything was found or it is older than anything that we look for.
 async fn read_list(
     gce: &Gce,
-    place: &Place,
+    scope: &Scope,
     missing: &mut BTreeMap<&str, &Wanted>,
     found: &mut Vec<Found>,
 ) -> Result<(), GceError> {
@@ -300,7 +299,7 @@ async fn read_list(
     let page_size = doubled.clamp(PAGE_OPERATIONS_MIN, PAGE_OPERATIONS_MAX);
     let mut token = None;
     for _ in 0..PAGES_MAX {
-        let page = gce.operations_page(place, page_size, token).await?;
+        let page = gce.operations_page(scope, page_size, token).await?;
         let reached = page.operations.last().and_then(|it| it.inserted_at);
         for operation in page.operations {
             if let Some(it) = missing.remove(operation.name.as_str()) {

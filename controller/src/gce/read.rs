@@ -4,12 +4,12 @@ use google_cloud_compute_v1::model as sdk;
 use rehost_api::guest::{GuestReport, REPORT_KEY, REPORT_NAMESPACE};
 
 use super::errors::{Cause, GceError};
-use super::model::{AcceleratorType, Disk, ImageFacts, Instance, MachineType, Operation, Quota};
-use super::mutation::Place;
+use super::model::{AcceleratorType, Disk, ImageFacts, Instance, MachineType, Operation, Quota, Snapshot};
+use super::mutation::{Place, Scope};
 use super::{Gce, convert};
 use crate::seen::Seen;
 
-/// One page of a zone's operations, the newest first.
+/// One page of the operations of one scope, the newest first.
 pub(super) struct OperationsPage {
     pub(super) operations: Vec<Operation>,
     pub(super) next: Option<String>,
@@ -39,6 +39,12 @@ impl Gce {
         let request = request.set_project(&place.project).set_zone(&place.zone).set_disk(name);
         let found = self.ask("disks.get", request.send()).await;
         seen(found.and_then(|found| convert::disk(place, found)))
+    }
+
+    /// A snapshot as it is now.
+    pub async fn snapshot(&self, project: &str, name: &str) -> Seen<Snapshot> {
+        let request = self.clients().snapshots.get().set_project(project).set_snapshot(name);
+        seen(self.ask("snapshots.get", request.send()).await.and_then(convert::snapshot))
     }
 
     /// What the guest of an instance says of itself: Absent while it has said nothing (or the instance is not there),
@@ -98,28 +104,55 @@ impl Gce {
         seen(self.ask("projects.get", request.send()).await).map(|project| convert::quotas(&project.quotas))
     }
 
-    /// An operation of a zone by its name. The cloud forgets them after some days.
-    pub async fn operation(&self, place: &Place, name: &str) -> Seen<Operation> {
-        let request = self.clients().zone_operations.get();
-        let request = request.set_project(&place.project).set_zone(&place.zone).set_operation(name);
-        let found = self.ask("zoneOperations.get", request.send()).await;
-        seen(found.and_then(|found| convert::operation(place, &found)))
+    /// An operation by its name. The cloud forgets them after some days.
+    pub async fn operation(&self, scope: &Scope, name: &str) -> Seen<Operation> {
+        let clients = self.clients();
+        let found = match scope {
+            Scope::Zone(place) => {
+                let request = clients.zone_operations.get().set_project(&place.project).set_zone(&place.zone);
+                self.ask("zoneOperations.get", request.set_operation(name).send()).await
+            }
+            Scope::RegionOf(place) => {
+                let request = clients.region_operations.get().set_project(&place.project).set_region(place.region());
+                self.ask("regionOperations.get", request.set_operation(name).send()).await
+            }
+            Scope::Global { project } => {
+                let request = clients.global_operations.get().set_project(project);
+                self.ask("globalOperations.get", request.set_operation(name).send()).await
+            }
+        };
+        seen(found.and_then(|found| convert::operation(scope, &found)))
     }
 
-    /// One page of all operations of a zone, the newest first (ours and those of others: the API cannot both filter
+    /// One page of all operations of a scope, the newest first (ours and those of others: the API cannot both filter
     /// and order).
     pub(super) async fn operations_page(
         &self,
-        place: &Place,
+        scope: &Scope,
         page_size: u32,
         token: Option<String>,
     ) -> Result<OperationsPage, GceError> {
-        let request = self.clients().zone_operations.list();
-        let request = request.set_project(&place.project).set_zone(&place.zone);
-        let request = request.set_order_by("creationTimestamp desc").set_max_results(page_size);
-        let list: sdk::OperationList =
-            self.ask("zoneOperations.list", request.set_or_clear_page_token(token).send()).await?;
-        let operations = list.items.iter().map(|found| convert::operation(place, found)).collect::<Result<_, _>>()?;
+        let clients = self.clients();
+        macro_rules! list {
+            ($client:ident, $what:literal, $($set:ident($value:expr)),+) => {{
+                let request = clients.$client.list()$(.$set($value))+.set_order_by("creationTimestamp desc");
+                let request = request.set_max_results(page_size).set_or_clear_page_token(token);
+                self.ask($what, request.send()).await?
+            }};
+        }
+        let list: sdk::OperationList = match scope {
+            Scope::Zone(place) => {
+                list!(zone_operations, "zoneOperations.list", set_project(&place.project), set_zone(&place.zone))
+            }
+            Scope::RegionOf(place) => list!(
+                region_operations,
+                "regionOperations.list",
+                set_project(&place.project),
+                set_region(place.region())
+            ),
+            Scope::Global { project } => list!(global_operations, "globalOperations.list", set_project(project)),
+        };
+        let operations = list.items.iter().map(|found| convert::operation(scope, found)).collect::<Result<_, _>>()?;
         Ok(OperationsPage { operations, next: list.next_page_token.filter(|token| !token.is_empty()) })
     }
 }

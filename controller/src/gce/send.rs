@@ -18,7 +18,7 @@ impl Gce {
     pub async fn start(&self, mutation: &Mutation, request_id: Uuid) -> Result<Operation, GceError> {
         // The requests' futures are large, and a reconcile's should not carry them.
         let found = Box::pin(self.send(mutation, request_id)).await?;
-        let mut operation = convert::operation(mutation.place(), &found)?;
+        let mut operation = convert::operation(&mutation.scope(), &found)?;
         // The answer is to this request, whether or not it repeats the id.
         operation.request_id = Some(request_id);
         Ok(operation)
@@ -36,6 +36,13 @@ impl Gce {
             }};
         }
         match mutation {
+            Mutation::CreateSnapshot { disk, snapshot, .. } => {
+                send!(disks.create_snapshot, set_disk(disk), set_body(body::snapshot(snapshot)))
+            }
+            Mutation::DeleteSnapshot { name, .. } => {
+                let request = clients.snapshots.delete().set_project(&place.project).set_snapshot(name);
+                self.change(mutation.verb(), request.set_request_id(request_id.to_string()).send()).await
+            }
             Mutation::InsertDisk { disk, .. } => send!(disks.insert, set_body(body::disk(place, disk))),
             Mutation::ResizeDisk { name, size_gb, .. } => {
                 send!(disks.resize, set_disk(name), set_body(body::resize(*size_gb)))

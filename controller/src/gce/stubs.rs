@@ -56,7 +56,10 @@ impl Cloud {
             instances: client::Instances::from_stub::<Self>(self.clone()),
             disks: client::Disks::from_stub::<Self>(self.clone()),
             images: client::Images::from_stub::<Self>(self.clone()),
+            snapshots: client::Snapshots::from_stub::<Self>(self.clone()),
             zone_operations: client::ZoneOperations::from_stub::<Self>(self.clone()),
+            region_operations: client::RegionOperations::from_stub::<Self>(self.clone()),
+            global_operations: client::GlobalOperations::from_stub::<Self>(self.clone()),
             machine_types: client::MachineTypes::from_stub::<Self>(self.clone()),
             accelerator_types: client::AcceleratorTypes::from_stub::<Self>(self.clone()),
             regions: client::Regions::from_stub::<Self>(self.clone()),
@@ -149,6 +152,12 @@ stub!(Disks in disks {
     resize(ResizeRequest) -> Operation: |req| req.disk, json!(req.body);
     delete(DeleteRequest) -> Operation: |req| req.disk, json!(req.request_id);
     set_labels(SetLabelsRequest) -> Operation: |req| req.resource, json!(req.body);
+    create_snapshot(CreateSnapshotRequest) -> Operation: |req| req.disk, json!(req.body);
+});
+
+stub!(Snapshots in snapshots {
+    get(GetRequest) -> Snapshot: |req| req.snapshot, json!(req.project);
+    delete(DeleteRequest) -> Operation: |req| req.snapshot, json!(req.request_id);
 });
 
 stub!(Images in images {
@@ -160,6 +169,17 @@ stub!(ZoneOperations in zone_operations {
     get(GetRequest) -> Operation: |req| req.operation, Value::Null;
     list(ListRequest) -> OperationList: |req| format!("{}/{}", req.project, req.zone),
         json!([req.order_by, req.max_results, req.page_token]);
+});
+
+stub!(RegionOperations in region_operations {
+    get(GetRequest) -> Operation: |req| req.operation, json!(req.region);
+    list(ListRequest) -> OperationList: |req| format!("{}/{}", req.project, req.region),
+        json!([req.order_by, req.max_results, req.page_token]);
+});
+
+stub!(GlobalOperations in global_operations {
+    get(GetRequest) -> Operation: |req| req.operation, Value::Null;
+    list(ListRequest) -> OperationList: |req| req.project, json!([req.order_by, req.max_results, req.page_token]);
 });
 
 stub!(MachineTypes in machine_types {

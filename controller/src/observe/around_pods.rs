@@ -58,6 +58,8 @@ fn about_to_be_made(transition: &Transition) -> Option<&HostRecord> {
         // The place of a pod that lets go is kept, for the case that it must come back.
         Step::LetGo | Step::Return => transition.from.as_ref(),
         Step::Home
+        | Step::Snapshot
+        | Step::Copy
         | Step::Prove
         | Step::TakeBack
         | Step::ProveBack

@@ -85,6 +85,7 @@ impl Observer {
             known_since,
             heard,
             home: self.cached_home(&previous, &subject.uid),
+            beside: self.cached_beside(&previous, subject),
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
@@ -134,10 +135,11 @@ impl Observer {
         let places = places(&previous, subject, project, inventory.as_deref());
         let exposed = self.sources.caches.objects_of(&subject.uid);
         let names = settings_names(&previous, &exposed.pods);
-        let (heard, instances, home, pods, settings, bucket_driver, (claim, volume), service, slice) = futures::join!(
+        let (heard, instances, home, beside, pods, settings, bucket_driver, (claim, volume), service, slice) = futures::join!(
             self.hear(&previous, subject, now),
             self.instances(&places),
             self.home(&previous),
+            self.beside(&previous, subject),
             self.pods(subject),
             self.settings(names, subject),
             self.bucket_driver(previous.transition.as_ref()),
@@ -156,6 +158,7 @@ impl Observer {
             known_since,
             heard: heard.or(before),
             home,
+            beside,
             own_disks: inventory.as_ref().map(|it| it.disks_of(&subject.uid).to_vec()).unwrap_or_default(),
             kept_disks: inventory.as_ref().map(|it| kept(it, subject)).unwrap_or_default(),
             pods,
@@ -209,6 +212,7 @@ impl Observer {
             // Nothing is under way while a serving host is heard.
             heard: None,
             home: Seen::Unknown(unread()),
+            beside: self.cached_beside(previous, subject),
             own_disks: Vec::new(),
             kept_disks: Vec::new(),
             pods: owned.pods,
@@ -374,6 +378,8 @@ fn speakers(transition: &Transition) -> Vec<&HostRecord> {
         Step::Obtain | Step::Boot | Step::Prove | Step::TakeBack => to,
         Step::LetGo | Step::ProveBack | Step::Release => from,
         Step::Home
+        | Step::Snapshot
+        | Step::Copy
         | Step::Move
         | Step::Return
         | Step::Abandon

@@ -18,6 +18,13 @@ pub(super) const SERVE_S: i64 = 300;
 pub(super) const RESIZE_DEFERRED_S: i64 = 60;
 /// How long a grown disk may take to be seen.
 pub(super) const GROW_S: i64 = 600;
+/// How long a home may be on its way from one disk to another while nobody serves it: its second snapshot has only what was
+/// written since the first.
+pub(super) const COPY_S: i64 = 1800;
+/// The pause after Compute Engine took no more snapshots of a disk: it takes six in an hour.
+pub(super) const SNAPSHOT_PAUSE_S: i64 = 600;
+/// The same where the host had already let go: the next try finds the whole hour's snapshots, so that it interrupts only once.
+pub(super) const SNAPSHOT_HOUR_S: i64 = 3600;
 /// How often a step is tried again before it counts as failed.
 pub(super) const ATTEMPTS: i64 = 6;
 /// How often a guest is asked while the notebook is unreachable: every second counts then.

@@ -4,7 +4,7 @@ use rehost_api::conditions::Reason;
 use rehost_api::guest::GuestRole;
 use rehost_api::status::{HostKind, HostRecord, Step};
 
-use super::bounds::{SERVE_S, STANDBY_S};
+use super::bounds::{SERVE_S, SNAPSHOT_HOUR_S, STANDBY_S};
 use super::pod::placeholder_of;
 use super::{Failure, Planner, Progress, Weight};
 use crate::gce::model::InstanceStatus;
@@ -20,6 +20,7 @@ impl Planner<'_> {
                 Progress::Busy => {}
                 Progress::Failed(failure) => self.create_failed(failure),
             },
+            Step::Copy => self.copy_at_rest(),
             Step::Boot => {
                 if self.wish_has_changed(&to) {
                     return self.turn_back(Step::Abandon, &Failure::superseded());
@@ -41,6 +42,7 @@ impl Planner<'_> {
                 }
                 match self.serving(&to) {
                     Progress::Done => {
+                        self.take_new_home();
                         self.settle_on(&to);
                         self.succeed();
                     }
@@ -50,7 +52,8 @@ impl Planner<'_> {
                 }
             }
             Step::Abandon => self.abandon_step(&to),
-            Step::Obtain
+            Step::Snapshot
+            | Step::Obtain
             | Step::LetGo
             | Step::Move
             | Step::TakeBack
@@ -80,6 +83,10 @@ impl Planner<'_> {
             HostKind::Vm => self.vm_deleted(to),
             HostKind::Pod => self.pod_host_gone(to).and(self.pod_gone(&placeholder_of(to))),
         };
+        let gone = match gone {
+            Progress::Done => self.copy_undone(),
+            other => other,
+        };
         match gone {
             Progress::Done => self.abandoned(),
             Progress::Busy => {}
@@ -98,15 +105,29 @@ impl Planner<'_> {
     }
 
     fn abandoned(&mut self) {
-        let reason = self.memory.transition.as_ref().and_then(|transition| transition.reason.clone());
-        match reason {
+        let Some(transition) = self.memory.transition.clone() else { return };
+        match transition.reason {
             Some(reason) if reason.reason != Reason::Superseded.to_string() => {
                 let failure = Failure::recorded(&reason);
                 self.give_up(&failure);
+                if transition.home.is_some() {
+                    self.rest_before_the_next_copy(&transition.id, failure.reason);
+                }
             }
             Some(_) | None => {
                 self.memory.transition = None;
             }
+        }
+    }
+
+    /// A copy that failed after the host had let go interrupted somebody for nothing: no other host is tried at once, and the next
+    /// try finds the whole hour's snapshots.
+    fn rest_before_the_next_copy(&mut self, transition: &str, reason: Reason) {
+        let came_back = self.memory.host.as_ref().is_some_and(|host| host.nonce == format!("{transition}-back"));
+        let candidates = self.memory.resolved.as_ref().map_or(0, |resolved| resolved.fallbacks.len());
+        if let Some(retry) = self.memory.retry.as_mut().filter(|_| came_back && reason != Reason::ContentMismatch) {
+            retry.tried = i64::try_from(candidates).map_or(i64::MAX, |count| count + 2);
+            retry.next_try = Some(self.now + jiff::SignedDuration::from_secs(SNAPSHOT_HOUR_S));
         }
     }
 
@@ -133,8 +154,10 @@ impl Planner<'_> {
             Step::Halt => self.give_up_memory(&to),
             Step::Abandon => self.abandon_step(&to),
             Step::Home
+            | Step::Snapshot
             | Step::Obtain
             | Step::LetGo
+            | Step::Copy
             | Step::Move
             | Step::TakeBack
             | Step::Return
@@ -171,7 +194,7 @@ impl Planner<'_> {
     /// The stopped VM has the home, is told to serve from it, and runs.
     pub(super) fn vm_booted(&mut self, host: &HostRecord) -> Progress {
         let Seen::Present(instance) = self.instance(&host.name) else { return self.vm_started(host) };
-        if self.is_ours(&instance.labels) && instance.attachment(&self.home_name()).is_none() {
+        if self.is_ours(&instance.labels) && instance.attachment(&self.home_name_of(host)).is_none() {
             match self.home_attached(host) {
                 Progress::Done => {}
                 other => return other,
@@ -196,7 +219,8 @@ impl Planner<'_> {
         let candidate = self.memory.transition.as_ref().map_or(0, |transition| transition.candidate);
         let stop = self.resolution.power == crate::desired::Power::Stopped;
         let last_shape = self.memory.host.as_ref().is_some_and(|host| host.last_shape == to.last_shape);
-        stop || !(last_shape || desired.host.candidate(candidate).is_some_and(|shape| *shape == to.last_shape))
+        stop || self.home_wish_has_changed(desired)
+            || !(last_shape || desired.host.candidate(candidate).is_some_and(|shape| *shape == to.last_shape))
     }
 
     /// A transition in a step that its kind does not have: only a hand-edited status says so. It is ended, and planned again.

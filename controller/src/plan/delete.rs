@@ -1,7 +1,7 @@
 //! Deletion: every host first, then the home by its policy, then the finalizer. From what status recorded, never from the spec.
 
 use rehost_api::labels;
-use rehost_api::status::{HostKind, HostRecord, Step, TransitionKind};
+use rehost_api::status::{HomeRecord, HostKind, HostRecord, Step, TransitionKind};
 
 use super::action::KubeChange;
 use super::bounds::POLL_SLOW_S;
@@ -10,6 +10,7 @@ use crate::desired::HomePolicy;
 use crate::gce::mutation::{Mutation, Place};
 use crate::gce::operations::OperationState;
 use crate::seen::Seen;
+use crate::watch::slim::{ClaimSeen, VolumeSeen};
 
 impl Planner<'_> {
     pub(super) fn delete(&mut self) {
@@ -21,8 +22,13 @@ impl Planner<'_> {
         let under_way =
             self.memory.transition.as_ref().is_some_and(|transition| transition.kind == TransitionKind::Delete);
         if !under_way {
-            let to = self.memory.transition.take().and_then(|transition| transition.to);
-            return self.begin(TransitionKind::Delete, Step::Release, to, 0);
+            let (to, next) = self.memory.transition.take().map_or((None, None), |it| (it.to, it.home));
+            self.begin(TransitionKind::Delete, Step::Release, to, 0);
+            if let Some(transition) = &mut self.memory.transition {
+                // A copy that no host has proven goes; the disk that it was made of is the home.
+                transition.home = next;
+            }
+            return;
         }
         self.serve_no_more();
         let progress = match self.step_of_transition() {
@@ -122,6 +128,10 @@ impl Planner<'_> {
 
     pub(super) fn home_disposed(&mut self) -> Progress {
         let Some(home) = self.memory.home.clone() else { return Progress::Done };
+        match self.other_disposed(&home) {
+            Progress::Done => {}
+            other => return other,
+        }
         if !self.claim_and_volume_deleted() {
             return Progress::Busy;
         }
@@ -160,9 +170,29 @@ impl Planner<'_> {
         }
     }
 
+    /// Of two disks only the home is kept: nothing is left of a copy that was not proven, nor of the disk that was the home before.
+    fn other_disposed(&mut self, home: &HomeRecord) -> Progress {
+        if self.memory.transition.as_ref().is_some_and(|transition| transition.home.is_some()) {
+            return self.copy_undone();
+        }
+        let Some(former) = self.memory.former_home.clone() else { return Progress::Done };
+        if !self.beside_unshown(&former.home) {
+            return Progress::Busy;
+        }
+        let disk = self.observed.beside.disk.clone();
+        let snapshots = if former.cleared { Progress::Done } else { self.snapshots_deleted(home) };
+        self.disk_deleted(&former.home, &disk).and(snapshots)
+    }
+
     /// The claim, then the volume: ordered in the cluster, whose own protection ends them once nothing uses them.
     fn claim_and_volume_deleted(&mut self) -> bool {
-        match self.our_claim() {
+        let dynamic = self.memory.home.as_ref().is_some_and(|home| home.claim);
+        self.unshown(self.our_claim(), self.our_volume(), dynamic)
+    }
+
+    /// No claim and no volume of ours is left that was not ordered to go. A dynamic volume goes by itself.
+    pub(super) fn unshown(&mut self, claim: Seen<&ClaimSeen>, volume: Seen<&VolumeSeen>, dynamic: bool) -> bool {
+        match claim {
             Seen::Unknown(_) => return false,
             Seen::Present(claim) if !claim.deleting => {
                 let (name, uid) = (claim.name.clone(), claim.metadata.uid.clone().unwrap_or_default());
@@ -172,8 +202,7 @@ impl Planner<'_> {
             }
             Seen::Present(_) | Seen::Absent => {}
         }
-        let dynamic = self.memory.home.as_ref().is_some_and(|home| home.claim);
-        match self.our_volume() {
+        match volume {
             Seen::Unknown(_) => false,
             Seen::Present(volume) if !volume.deleting && !dynamic => {
                 let (name, uid) = (volume.name.clone(), volume.metadata.uid.clone().unwrap_or_default());

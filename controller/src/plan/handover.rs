@@ -19,7 +19,9 @@ impl Planner<'_> {
         let Some(transition) = self.memory.transition.clone() else { return };
         let (Some(from), Some(to)) = (transition.from.clone(), transition.to.clone()) else { return self.lost_step() };
         match transition.step {
+            Step::Snapshot => self.copy_ahead(&to),
             Step::Obtain => self.obtain(&to),
+            Step::Copy => self.copy(&from),
             Step::LetGo => self.let_go(&transition, &from),
             Step::Move => self.hand_over(&from, &to),
             Step::Prove => self.prove(&from, &to),
@@ -80,7 +82,7 @@ impl Planner<'_> {
         match progress {
             Progress::Done => {
                 self.forget_kernels();
-                self.advance(Step::Move);
+                self.advance(if transition.home.is_some() { Step::Copy } else { Step::Move });
             }
             Progress::Busy => {}
             Progress::Failed(failure) => {
@@ -126,7 +128,7 @@ impl Planner<'_> {
             let _kept = self.place_kept(from, Some(node.clone()));
         }
         match self.pod_host_gone(from) {
-            Progress::Done if self.home_is_free() => Progress::Done,
+            Progress::Done if self.home_is_free(from) => Progress::Done,
             Progress::Done => {
                 self.look_again_in(super::bounds::POLL_URGENT_S);
                 self.waiting_for("the cluster detaches the home");
@@ -163,7 +165,7 @@ impl Planner<'_> {
 
     /// The real pod takes its placeholder's node, once nothing else has the disk.
     fn pod_in_place(&mut self, to: &HostRecord) -> Progress {
-        if self.pod(&to.name).is_absent() && !self.home_is_free() {
+        if self.pod(&to.name).is_absent() && !self.home_is_free(to) {
             self.look_again_in(super::bounds::POLL_URGENT_S);
             self.waiting_for("the home is still attached elsewhere");
             return Progress::Busy;
@@ -190,6 +192,7 @@ impl Planner<'_> {
     }
 
     fn handed_over(&mut self, from: &HostRecord, to: &HostRecord) {
+        self.take_new_home();
         self.settle_on(to);
         let keep_s = self.wish().map_or(0, |desired| desired.keep_old_s);
         let mut former = from.clone();
@@ -214,7 +217,7 @@ impl Planner<'_> {
                 other => other,
             },
             HostKind::Pod => match self.pod_host_gone(to) {
-                Progress::Done if self.home_is_free() || self.still_has_home(transition.from.as_ref()) => {
+                Progress::Done if self.home_is_free(to) || self.still_has_home(transition.from.as_ref()) => {
                     Progress::Done
                 }
                 Progress::Done | Progress::Busy => {
@@ -291,7 +294,7 @@ impl Planner<'_> {
 
     fn abandon_handover(&mut self, transition: &Transition, to: &HostRecord) {
         self.abandon_step(to);
-        let over = self.memory.transition.is_none();
+        let over = self.memory.transition.is_none() && transition.home.is_none();
         let quota = transition.reason.as_ref().is_some_and(|reason| reason.reason == Reason::QuotaExceeded.to_string());
         if over
             && quota

@@ -9,15 +9,18 @@ use super::bounds::{GROW_S, POLL_SLOW_S};
 use super::vm::{place, unsigned};
 use super::{Action, Failure, Planner, Progress, Weight};
 use crate::desired::Desired;
+use crate::gce::model::Disk;
 use crate::gce::mutation::{Mutation, NewDisk, Place};
+use crate::observe::Observed;
 use crate::seen::Seen;
+use crate::watch::slim::{ClaimSeen, VolumeSeen};
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     pub(super) fn home_name(&self) -> String {
         self.memory.home.as_ref().map(|home| home.disk.clone()).unwrap_or_default()
     }
 
-    fn home_place(home: &HomeRecord) -> Place {
+    pub(super) fn home_place(home: &HomeRecord) -> Place {
         Place::new(&home.project, &home.zone)
     }
 
@@ -45,6 +48,7 @@ impl Planner<'_> {
                         "The home of notebook {}/{}, made by Rehost.",
                         subject.namespace, subject.name
                     ),
+                    snapshot: None,
                 };
                 self.waiting_for("the home disk is being made");
                 return self.cloud("disk", Mutation::InsertDisk { place: Self::home_place(&home), disk });
@@ -68,9 +72,28 @@ impl Planner<'_> {
         Progress::Done
     }
 
-    /// No machine has the home.
-    pub(super) fn home_is_free(&self) -> bool {
-        let attached = match &self.observed.attachments {
+    /// Whether what was looked at as the home is this disk. The plan that ends a change of disks has another home than was looked at.
+    fn was_the_home(&self, home: &HomeRecord) -> bool {
+        self.observed.previous.home.as_ref().is_none_or(|it| it.disk == home.disk)
+    }
+
+    /// What is seen of one of the two disks.
+    pub(super) fn disk_of(&self, home: &HomeRecord) -> &'a Seen<Disk> {
+        if self.was_the_home(home) { &self.observed.home } else { &self.observed.beside.disk }
+    }
+
+    /// What is seen around one of the two disks: the claim on it, and the volume that shows it to pods.
+    pub(super) fn shown(&self, home: &HomeRecord) -> (&'a Seen<ClaimSeen>, &'a Seen<VolumeSeen>) {
+        let Observed { claim, volume, beside, .. } = self.observed;
+        if self.was_the_home(home) { (claim, volume) } else { (&beside.claim, &beside.volume) }
+    }
+
+    /// No machine has the home that the host has, or is to have.
+    pub(super) fn home_is_free(&self, host: &HostRecord) -> bool {
+        let Some(home) = self.home_of(host) else { return false };
+        let Observed { attachments, beside, .. } = self.observed;
+        let attachments = if self.was_the_home(home) { attachments } else { &beside.attachments };
+        let attached = match attachments {
             Seen::Present(attachments) => !attachments.is_empty(),
             Seen::Absent => false,
             Seen::Unknown(_) => true,
@@ -78,10 +101,10 @@ impl Planner<'_> {
         if attached {
             return false;
         }
-        match (&self.memory.home, &self.observed.home) {
-            (Some(home), _) if home.claim => true,
-            (_, Seen::Present(disk)) => disk.users.is_empty(),
-            (_, Seen::Absent | Seen::Unknown(_)) => false,
+        match self.disk_of(home) {
+            _ if home.claim => true,
+            Seen::Present(disk) => disk.users.is_empty(),
+            Seen::Absent | Seen::Unknown(_) => false,
         }
     }
 
@@ -90,7 +113,7 @@ impl Planner<'_> {
         match self.instance(&host.name) {
             Seen::Absent => Progress::Done,
             Seen::Unknown(_) => Progress::Busy,
-            Seen::Present(instance) => match instance.attachment(&self.home_name()) {
+            Seen::Present(instance) => match instance.attachment(&self.home_name_of(host)) {
                 None => Progress::Done,
                 Some(attached) => {
                     let device_name = attached.device_name.clone();
@@ -106,7 +129,7 @@ impl Planner<'_> {
 
     /// The VM has the disk. Asked for only when no other machine has it.
     pub(super) fn home_attached(&mut self, host: &HostRecord) -> Progress {
-        let home = self.home_name();
+        let home = self.home_name_of(host);
         match self.instance(&host.name) {
             Seen::Unknown(_) => Progress::Busy,
             Seen::Absent => Progress::Failed(Failure {
@@ -120,7 +143,7 @@ impl Planner<'_> {
                 Progress::Done
             }
             Seen::Present(instance) if !self.is_ours(&instance.labels) => Progress::Failed(Self::not_ours(&host.name)),
-            Seen::Present(_) if !self.home_is_free() => {
+            Seen::Present(_) if !self.home_is_free(host) => {
                 self.look_again_in(super::bounds::POLL_URGENT_S);
                 self.waiting_for("the home is still attached elsewhere");
                 Progress::Busy
@@ -136,19 +159,20 @@ impl Planner<'_> {
     }
 
     /// The volume and the claim through which pods reach the home are there as wanted.
-    pub(super) fn volume_and_claim(&mut self) -> Progress {
-        let Some(home) = self.memory.home.clone() else { return Progress::Busy };
-        if let Some(failure) = self.foreign_claim().or_else(|| self.foreign_volume()) {
+    pub(super) fn volume_and_claim(&mut self, host: &HostRecord) -> Progress {
+        let Some(home) = self.home_of(host).cloned() else { return Progress::Busy };
+        let (seen_claim, seen_volume) = self.shown(&home);
+        if let Some(failure) = self.foreign_around(&home) {
             return Progress::Failed(failure);
         }
         let bound = |claim: &Seen<_>| if claim.is_present() { Progress::Done } else { Progress::Busy };
-        let Some(desired) = self.wish() else { return bound(&self.observed.claim) };
+        let Some(desired) = self.wish() else { return bound(seen_claim) };
         let volume = (!home.claim).then(|| VolumePlan {
             name: home.disk.clone(),
             handle: format!("projects/{}/zones/{}/disks/{}", home.project, home.zone, home.disk),
             claim: home.disk.clone(),
             size_gb: home.size_gb,
-            reach: Reach { zone: home.zone.clone(), families: desired.home.families.clone() },
+            reach: self.reach(&home),
         });
         let claim = ClaimPlan {
             name: home.disk.clone(),
@@ -158,12 +182,12 @@ impl Planner<'_> {
         };
         let mut ready = true;
         if let Some(volume) = volume
-            && self.observed.volume.is_absent()
+            && seen_volume.is_absent()
         {
             ready = false;
             self.actions.push(Action::Kube(KubeChange::ApplyVolume(volume)));
         }
-        if self.observed.claim.is_absent() {
+        if seen_claim.is_absent() {
             ready = false;
             self.actions.push(Action::Kube(KubeChange::ApplyClaim(claim)));
         }
@@ -171,7 +195,14 @@ impl Planner<'_> {
             self.look_again_in(super::bounds::POLL_S);
             return Progress::Busy;
         }
-        bound(&self.observed.claim)
+        bound(seen_claim)
+    }
+
+    /// The nodes that can attach this disk. Which families can is known of the wished disk type only.
+    pub(super) fn reach(&self, home: &HomeRecord) -> Reach {
+        let suits = |desired: &&Desired| home.disk_type == desired.home.disk_type;
+        let families = self.wish().filter(suits).map(|desired| desired.home.families.clone()).unwrap_or_default();
+        Reach { zone: home.zone.clone(), families }
     }
 
     /// A dynamic volume is told to outlive its claim as soon as there is one.

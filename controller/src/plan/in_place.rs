@@ -78,8 +78,10 @@ impl Planner<'_> {
                 Progress::Failed(failure) => self.in_place_failed(failure),
             },
             Step::Home
+            | Step::Snapshot
             | Step::Obtain
             | Step::LetGo
+            | Step::Copy
             | Step::Move
             | Step::TakeBack
             | Step::Return

@@ -13,6 +13,7 @@ pub(super) use whereabouts::Whereabouts;
 use super::bounds::POLL_SLOW_S;
 use super::{Planner, Situation};
 use crate::desired::{Desired, Power, Refusal};
+use crate::gce::operations::OperationState;
 use crate::seen::Seen;
 
 impl Planner<'_> {
@@ -51,6 +52,10 @@ impl Planner<'_> {
         if self.memory.stopped.is_some() && runs {
             self.begin(TransitionKind::Stop, Step::Halt, None, 0);
         } else {
+            if refusal.reason == Reason::CloudUnknown {
+                // Nobody tells us when it can be seen again.
+                self.look_again_in(POLL_SLOW_S);
+            }
             self.situation = Situation::Refused(refusal.clone());
         }
     }
@@ -60,6 +65,7 @@ impl Planner<'_> {
             digest: desired.host.digest.clone(),
             host: desired.host.shape.clone(),
             fallbacks: desired.host.fallbacks.clone(),
+            home_type: desired.home.disk_type.clone(),
         });
         if self.memory.retry.as_ref().is_some_and(|retry| retry.digest != desired.host.digest) {
             self.memory.retry = None;
@@ -105,8 +111,12 @@ impl Planner<'_> {
             self.memory.home = Some(self.new_home(desired));
             return true;
         };
-        let gone = home.id.is_some() && !home.claim && self.observed.home.is_absent();
-        let other = match (&home.id, &self.observed.home) {
+        if self.never_was(&home) && !super::conversion::suits(&home, &desired.home) {
+            self.memory.home = Some(self.new_home(desired));
+            return true;
+        }
+        let gone = home.id.is_some() && !home.claim && self.disk_of(&home).is_absent();
+        let other = match (&home.id, self.disk_of(&home)) {
             (Some(id), Seen::Present(disk)) => *id != disk.id.to_string(),
             (None, _) | (_, Seen::Absent | Seen::Unknown(_)) => false,
         };
@@ -137,7 +147,7 @@ impl Planner<'_> {
 
     /// A home that somebody else let grow is as large as it is: the record follows.
     fn follow_home_size(&mut self, home: HomeRecord) -> HomeRecord {
-        let Seen::Present(disk) = &self.observed.home else { return home };
+        let Seen::Present(disk) = self.disk_of(&home) else { return home };
         let has_gb = i64::try_from(disk.size_gb).unwrap_or(i64::MAX);
         if home.claim || has_gb <= home.size_gb {
             return home;
@@ -145,6 +155,12 @@ impl Planner<'_> {
         let home = HomeRecord { size_gb: has_gb, ..home };
         self.memory.home = Some(home.clone());
         home
+    }
+
+    /// A home that is recorded, and of which no disk was ever seen: nothing of it can be lost.
+    fn never_was(&self, home: &HomeRecord) -> bool {
+        let under_way = self.observed.operations.values().any(|it| matches!(it, OperationState::Running { .. }));
+        home.id.is_none() && !home.claim && self.observed.home.is_absent() && !under_way
     }
 
     fn new_home(&self, desired: &Desired) -> HomeRecord {
@@ -232,9 +248,29 @@ impl Planner<'_> {
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
         self.handled_restart();
+        if self.waits_for_the_former_home(desired) {
+            return;
+        }
+        let next = self.next_home(desired);
         let to = self.new_host(&shape);
-        let step = Step::Home;
+        let step = if next.is_some() { Step::Copy } else { Step::Home };
         self.begin(TransitionKind::Create, step, Some(to), candidate);
+        self.lead_to(next);
+    }
+
+    /// Never more than two disks: another copy waits until the one before the last is gone.
+    fn waits_for_the_former_home(&mut self, desired: &Desired) -> bool {
+        if self.next_home(desired).is_none() {
+            return false;
+        }
+        let Some(disk) = self.former_home_goes_first() else { return false };
+        self.situation = Situation::Changing {
+            kind: TransitionKind::Handover,
+            step: Step::Snapshot,
+            detail: format!("the disk {disk}, which was the home before, is removed first"),
+        };
+        self.look_again_in(super::bounds::POLL_S);
+        true
     }
 
     /// The host is stopped or suspended: it is started or resumed, set and started, or left for another.
@@ -246,7 +282,9 @@ impl Planner<'_> {
         let Some((candidate, shape)) = self.candidate(desired) else { return };
         self.handled_restart();
         let Some(host) = self.memory.host.clone() else { return };
-        if host.last_shape == shape && sleeps {
+        if self.next_home(desired).is_some() {
+            self.begin_handover(desired, &shape, candidate);
+        } else if host.last_shape == shape && sleeps {
             self.begin_resume(host, candidate);
         } else if host.last_shape == shape {
             let to = self.to_serve_again(host);
@@ -254,12 +292,12 @@ impl Planner<'_> {
         } else if desired.in_place && self.can_change_in_place(&shape) {
             self.begin_in_place(&shape, candidate);
         } else {
-            self.begin_handover(&shape, candidate);
+            self.begin_handover(desired, &shape, candidate);
         }
     }
 
     /// Begins a handover, once a host of an earlier one is gone: never more than two hosts.
-    fn begin_handover(&mut self, shape: &HostShape, candidate: i64) {
+    fn begin_handover(&mut self, desired: &Desired, shape: &HostShape, candidate: i64) {
         let former = self.memory.former.as_mut().map(|former| {
             former.keep_until = former.keep_until.min(self.now);
             former.host.name.clone()
@@ -272,8 +310,16 @@ impl Planner<'_> {
             };
             return self.look_again_in(super::bounds::POLL_S);
         }
+        if self.waits_for_the_former_home(desired) {
+            return;
+        }
+        let next = self.next_home(desired);
         let to = self.new_host(shape);
-        self.begin(TransitionKind::Handover, Step::Obtain, Some(to), candidate);
+        // Who serves nobody is not interrupted: then one snapshot is enough.
+        let serves = self.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some());
+        let step = if next.is_some() && serves { Step::Snapshot } else { Step::Obtain };
+        self.begin(TransitionKind::Handover, step, Some(to), candidate);
+        self.lead_to(next);
     }
 
     /// The wished host or the fallback whose turn it is; none while the next round has not come.

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use rehost_api::status::{
-    FollowedSchedule, FormerHost, Handled, HomeRecord, HostRecord, Kernels, NotebookStatus, Resolved, Retry, Stopped,
-    Transition,
+    FollowedSchedule, FormerHome, FormerHost, Handled, HomeRecord, HostRecord, Kernels, NotebookStatus, Resolved,
+    Retry, Stopped, Transition,
 };
 
 /// The planner's memory, as status keeps it.
@@ -17,6 +17,8 @@ pub struct Memory {
     pub former: Option<FormerHost>,
     /// The home disk.
     pub home: Option<HomeRecord>,
+    /// The disk that was the home before.
+    pub former_home: Option<FormerHome>,
     /// The change under way.
     pub transition: Option<Transition>,
     /// The number of the latest transition.
@@ -44,6 +46,7 @@ impl Memory {
             host: status.host.clone(),
             former: status.former.clone(),
             home: status.home.clone(),
+            former_home: status.former_home.clone(),
             transition: status.transition.clone(),
             last_transition: status.last_transition.unwrap_or(0),
             retry: status.retry.clone(),
@@ -62,6 +65,7 @@ impl Memory {
             host,
             former,
             home,
+            former_home,
             transition,
             last_transition,
             retry,
@@ -75,6 +79,7 @@ impl Memory {
         status.host = host;
         status.former = former;
         status.home = home;
+        status.former_home = former_home;
         status.transition = transition;
         status.last_transition = (last_transition > 0).then_some(last_transition);
         status.retry = retry;

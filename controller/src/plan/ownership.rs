@@ -2,6 +2,7 @@
 //! begun beside them, and what runs is left as it is.
 
 use rehost_api::conditions::Reason;
+use rehost_api::status::HomeRecord;
 
 use super::bounds::{NOT_OURS_S, POLL_S};
 use super::{Failure, Planner, Weight};
@@ -26,14 +27,17 @@ impl<'a> Planner<'a> {
     pub(super) fn changes_what_is_not_ours(&self, mutation: &Mutation) -> bool {
         let instance = |name: &str| self.instance(name).present().is_some_and(|it| !self.is_ours(&it.labels));
         let disk = |name: &str| {
-            let home = self.observed.home.present().filter(|home| home.name == name);
-            home.is_some_and(|home| !self.is_ours(&home.labels))
+            let disks = [&self.observed.home, &self.observed.beside.disk].into_iter().filter_map(Seen::present);
+            disks.filter(|disk| disk.name == name).any(|disk| !self.is_ours(&disk.labels))
         };
+        let snapshot = |name: &str| self.snapshot(name).present().is_some_and(|it| !self.is_ours(&it.labels));
         match mutation {
             Mutation::InsertDisk { .. } | Mutation::InsertInstance { .. } => false,
             Mutation::ResizeDisk { name, .. }
             | Mutation::DeleteDisk { name, .. }
-            | Mutation::LabelDisk { name, .. } => disk(name),
+            | Mutation::LabelDisk { name, .. }
+            | Mutation::CreateSnapshot { disk: name, .. } => disk(name),
+            Mutation::DeleteSnapshot { name, .. } => snapshot(name),
             Mutation::DeleteInstance { name, .. }
             | Mutation::StopInstance { name, .. }
             | Mutation::StartInstance { name, .. }
@@ -138,6 +142,19 @@ impl<'a> Planner<'a> {
     pub(super) fn foreign_claim(&self) -> Option<Failure> {
         let claim = self.observed.claim.present().filter(|claim| !self.is_our_object(&claim.notebook_uid))?;
         Some(foreign(&format!("the PersistentVolumeClaim {}/{}", claim.namespace, claim.name)))
+    }
+
+    /// A claim or a volume that has the disk's name and is not ours.
+    pub(super) fn foreign_around(&self, home: &HomeRecord) -> Option<Failure> {
+        if home.claim {
+            return self.foreign_claim().or_else(|| self.foreign_volume());
+        }
+        let (claim, volume) = self.shown(home);
+        let claim = claim.present().filter(|claim| !self.is_our_object(&claim.notebook_uid));
+        let volume = volume.present().filter(|volume| !self.is_our_object(&volume.notebook_uid));
+        let claim = claim.map(|it| format!("the PersistentVolumeClaim {}/{}", it.namespace, it.name));
+        let what = claim.or_else(|| volume.map(|it| format!("the PersistentVolume {}", it.name)))?;
+        Some(foreign(&what))
     }
 
     /// A volume that has the home's name and is not ours.

@@ -6,7 +6,7 @@ use rehost_api::conditions::Reason;
 use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord};
 
-use super::action::{KubeChange, PodPlan, Reach};
+use super::action::{KubeChange, PodPlan};
 use super::bounds::{POLL_S, POLL_SLOW_S, SCHEDULE_S};
 use super::handover::returned_name;
 use super::vm::guest_failure;
@@ -88,7 +88,7 @@ impl Planner<'_> {
                 Progress::Busy
             }
             Seen::Present(_) => Progress::Done,
-            Seen::Absent => match self.volume_and_claim().and(self.settings_made(host)) {
+            Seen::Absent => match self.volume_and_claim(host).and(self.settings_made(host)) {
                 Progress::Done => {
                     self.look_again_in(POLL_SLOW_S);
                     self.create_pod(host, PodRole::Host, host.name.clone(), node)
@@ -110,16 +110,14 @@ impl Planner<'_> {
                 return Progress::Busy;
             }
         };
-        let home = self.memory.home.as_ref();
-        let families = self.wish().map(|desired| desired.home.families.clone()).unwrap_or_default();
-        let reach = home.filter(|home| !home.claim).map(|home| Reach { zone: home.zone.clone(), families });
+        let reach = self.home_of(host).filter(|home| !home.claim).map(|home| self.reach(home));
         let transition = self.memory.transition.as_ref().map(|transition| transition.id.clone()).unwrap_or_default();
         let plan = PodPlan {
             name,
             role,
             shape: shape.clone(),
             mounts_buckets,
-            claim: (role == PodRole::Host).then(|| self.home_name()),
+            claim: (role == PodRole::Host).then(|| self.home_name_of(host)),
             node,
             reach,
             labels: BTreeMap::from([(rehost_api::labels::TRANSITION.to_owned(), transition)]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rehost_api::labels;
+use rehost_api::labels::{self, Role};
 use rehost_api::shape::HostShape;
 use rehost_api::status::{FormerHost, HomeRecord, HostRecord};
 
@@ -22,17 +22,7 @@ impl Planner<'_> {
         if !blank {
             return;
         }
-        let Some(disk) = self
-            .observed
-            .own_disks
-            .iter()
-            .filter(|disk| {
-                self.is_ours(&disk.labels) && disk.labels.get(labels::GCE_ROLE).is_some_and(|role| role != "boot")
-            })
-            .max_by_key(|disk| number_of(&transition_label(&disk.labels)))
-        else {
-            return;
-        };
+        let Some(disk) = self.home_among(&self.observed.own_disks) else { return };
         let project = self.wish().map(|desired| desired.home.project.clone()).unwrap_or_default();
         let instances: Vec<Instance> = self
             .observed
@@ -44,7 +34,7 @@ impl Planner<'_> {
             .collect();
         let numbers = instances.iter().map(|instance| number_of(&transition_label(&instance.labels)));
         self.memory.last_transition = numbers.chain([number_of(&transition_label(&disk.labels))]).max().unwrap_or(0);
-        self.memory.home = Some(self.home_of(disk, &project, !instances.is_empty()));
+        self.memory.home = Some(self.rebuilt_home(disk, &project, !instances.is_empty()));
         let template = self.wish().map(|desired| desired.host.shape.clone());
         for instance in &instances {
             let Some(record) = template.as_ref().map(|shape| self.record_of(instance, shape, &project)) else {
@@ -59,7 +49,20 @@ impl Planner<'_> {
         }
     }
 
-    fn home_of(&self, disk: &Disk, project: &str, has_been_used: bool) -> HomeRecord {
+    /// Which of the disks is the home, where a change had made two: the one that a host has; then one that is labelled so, rather
+    /// than an unproven copy or what was the home before; then the later one.
+    fn home_among<'b>(&self, disks: &'b [Disk]) -> Option<&'b Disk> {
+        let role = |disk: &Disk| disk.labels.get(labels::GCE_ROLE).cloned().unwrap_or_default();
+        let beside = [Role::Next.as_str(), Role::Former.as_str()];
+        let disks =
+            disks.iter().filter(|disk| self.is_ours(&disk.labels) && !["", "boot"].contains(&role(disk).as_str()));
+        disks.max_by_key(|disk| {
+            let is_home = !beside.contains(&role(disk).as_str());
+            (!disk.users.is_empty(), is_home, number_of(&transition_label(&disk.labels)))
+        })
+    }
+
+    fn rebuilt_home(&self, disk: &Disk, project: &str, has_been_used: bool) -> HomeRecord {
         let derived = labels::content_id(&self.resolution.subject.uid).to_string();
         HomeRecord {
             disk: disk.name.clone(),

@@ -33,6 +33,7 @@ impl Planner<'_> {
             candidate,
             reason: None,
             not_before: None,
+            home: None,
             size_gb: None,
         });
         self.step_situation();

@@ -154,7 +154,7 @@ impl Planner<'_> {
         if !self.is_ours(&instance.labels) {
             return Progress::Failed(Self::not_ours(&host.name));
         }
-        if instance.attachment(&self.home_name()).is_none() {
+        if instance.attachment(&self.home_name_of(host)).is_none() {
             return Progress::Done;
         }
         match instance.status {

@@ -12,7 +12,10 @@ impl Planner<'_> {
     /// where it could not be done yet anyhow.
     pub(super) fn waits_for_idle_s(&self, desired: &Desired, host: &HostRecord) -> Option<i64> {
         let pauses = self.memory.retry.as_ref().and_then(|retry| retry.next_try).is_some_and(|at| self.now < at);
-        if host.last_shape == desired.host.shape || pauses || self.can_resize_live(&desired.host.shape) {
+        let moves_home = self.next_home(desired).is_some();
+        let interrupts =
+            moves_home || (host.last_shape != desired.host.shape && !self.can_resize_live(&desired.host.shape));
+        if !interrupts || pauses {
             return None;
         }
         let returns = self.is_on_fallback(desired, host);
@@ -59,7 +62,9 @@ impl Planner<'_> {
 
     /// Whether the present host is a substitute for the wished one.
     fn is_on_fallback(&self, desired: &Desired, host: &HostRecord) -> bool {
-        self.memory.retry.is_some() && desired.host.fallbacks.contains(&host.last_shape)
+        // A home that must go to another disk is what keeps a host from being a substitute.
+        let moves_home = self.next_home(desired).is_some();
+        self.memory.retry.is_some() && !moves_home && desired.host.fallbacks.contains(&host.last_shape)
     }
 
     /// Whether the change to the wished host may be made now. Where it may not, the situation says what it waits for.
@@ -74,7 +79,7 @@ impl Planner<'_> {
         match self.may_interrupt(desired, host) {
             Ok(()) => true,
             Err(words) => {
-                let difference = format!("{} -> {}", host.shape, desired.host.shape.text());
+                let difference = self.difference(host, desired);
                 self.situation = Situation::ChangePending(format!("{difference}, {words}"));
                 false
             }

@@ -153,6 +153,17 @@ impl Caches {
         }
     }
 
+    /// The volume of a disk of ours, the claim on it and its attachments: the first two have the disk's name.
+    pub fn around_disk(
+        &self,
+        namespace: &str,
+        disk: &str,
+    ) -> (Seen<VolumeSeen>, Seen<ClaimSeen>, Seen<Vec<AttachmentSeen>>) {
+        let stores = self.read();
+        let attachments = stores.attachments_of(disk);
+        (owned(stores.named("", disk)), owned(stores.named(namespace, disk)), attachments)
+    }
+
     /// Whether every kind has seen a whole list.
     pub fn synced(&self) -> bool {
         *self.synced.borrow()

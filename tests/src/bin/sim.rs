@@ -10,6 +10,7 @@
 //! sim --every 29 --whole                 at every 29th, with the story told to its end after each
 //! sim --runs 50 --faults                 the story with fifty seeds and random faults
 //! sim --asleep --every 1                 the same of the story of a notebook that is suspended and woken
+//! sim --rehomed --every 1                the same of the story of a home that goes from disk to disk
 //! sim --hash                             only the hash of the run: equal runs have equal ones
 //! ```
 
@@ -47,6 +48,9 @@ struct Arguments {
     /// The story of a notebook that is suspended and woken instead.
     #[arg(long, conflicts_with = "machines")]
     asleep: bool,
+    /// The story of a home that goes from disk to disk instead.
+    #[arg(long, conflicts_with_all = ["machines", "asleep"])]
+    rehomed: bool,
     /// Tell the story to its end, however early the last cut comes.
     #[arg(long)]
     whole: bool,
@@ -87,10 +91,11 @@ fn cut(text: &str) -> Result<Cut, String> {
 }
 
 fn plans(arguments: &Arguments) -> Vec<Plan> {
-    let extent = match (arguments.machines, arguments.asleep) {
-        (true, _) => Extent::Machines,
-        (false, true) => Extent::Asleep,
-        (false, false) => Extent::Whole,
+    let extent = match (arguments.machines, arguments.asleep, arguments.rehomed) {
+        (true, ..) => Extent::Machines,
+        (false, true, _) => Extent::Asleep,
+        (false, false, true) => Extent::Rehomed,
+        (false, false, false) => Extent::Whole,
     };
     let faults = arguments.faults.then(Rates::default);
     let length = if arguments.whole { Length::Whole } else { Length::Recovery };

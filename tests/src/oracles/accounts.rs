@@ -22,7 +22,7 @@ impl Oracle for Accounts {
     }
 
     fn sentence(&self) -> &'static str {
-        "At rest there is no VM or disk of a living or properly deleted notebook that its record does not account for."
+        "At rest there is no VM, disk or snapshot of a living or properly deleted notebook that its record does not account for."
     }
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
@@ -55,11 +55,17 @@ fn unrecorded(scene: &Scene, notebook: &NotebookScene) -> Vec<String> {
     let home = notebook.status.home.as_ref();
     for (place, _) in scene.disks_of(&notebook.uid) {
         let is_home = home.is_some_and(|home| home.disk == place.name && home.zone == place.at);
+        let former = notebook.status.former_home.as_ref().map(|former| &former.home);
+        let was_home = former.is_some_and(|home| home.disk == place.name && home.zone == place.at);
         // A boot disk has its machine's name, and goes with it.
         let boots = scene.cloud.vms.contains_key(place);
-        if !is_home && !boots {
+        if !is_home && !was_home && !boots {
             found.push(format!("the disk {} is on no record of {}", place.name, notebook.name));
         }
+    }
+    // While it is on record that they go, they may be there: a try that failed has its pause.
+    if notebook.status.former_home.as_ref().is_none_or(|former| former.cleared) {
+        found.extend(copies(scene, &notebook.uid));
     }
     for pod in scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == notebook.uid) {
         if !notebook.names_host(HostKind::Pod, &pod.name) {
@@ -67,6 +73,13 @@ fn unrecorded(scene: &Scene, notebook: &NotebookScene) -> Vec<String> {
         }
     }
     found
+}
+
+/// Snapshots that a disk was made from outlive the making by nothing.
+fn copies(scene: &Scene, uid: &str) -> Vec<String> {
+    let snapshots = scene.cloud.snapshots.iter().filter(|(_, all)| scene.belongs(all, uid));
+    let copies = snapshots.filter(|(_, all)| all.get(labels::GCE_ROLE).is_none_or(|role| role == "copy"));
+    copies.map(|(name, _)| format!("the snapshot {name} is left of a copy")).collect()
 }
 
 fn left_over(scene: &Scene, uid: &str, is_kept: bool) -> Vec<String> {
@@ -79,6 +92,7 @@ fn left_over(scene: &Scene, uid: &str, is_kept: bool) -> Vec<String> {
             found.push(format!("the disk {} ({role}) outlived its notebook", place.name));
         }
     }
+    found.extend(copies(scene, uid));
     let objects = scene.cluster.pods.iter().filter(|pod| pod.notebook_uid == uid).map(|pod| &pod.name);
     let volumes = scene.cluster.volumes.iter().filter(|volume| volume.notebook_uid == uid).map(|volume| &volume.name);
     let claims = scene.cluster.claims.iter().filter(|claim| claim.notebook_uid == uid).map(|claim| &claim.name);

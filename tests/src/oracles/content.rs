@@ -18,7 +18,7 @@ impl Oracle for Content {
     }
 
     fn sentence(&self) -> &'static str {
-        "The home disk's id and the content on it never change across a change of host, nor when the notebook goes: nothing that a guest wrote is lost."
+        "The home disk's id never changes across a change of host, but by a copy that the record accounts for, and the content on it never does, nor when the notebook goes: nothing that a guest wrote is lost."
     }
 
     fn step(&mut self, scene: &Scene) -> Vec<String> {
@@ -43,8 +43,12 @@ impl Oracle for Content {
             }
             let before = self.seen.insert(notebook.uid.clone(), (now.disk_id, now.records, now.hash.clone()));
             let Some((id, records, hash)) = before else { continue };
-            if id != now.disk_id {
+            let former = notebook.status.former_home.as_ref().and_then(|former| former.home.id.as_ref());
+            if id != now.disk_id && former != Some(&id.to_string()) {
                 found.push(format!("the home of {} was the disk {id}, and is {}", notebook.name, now.disk_id));
+            }
+            if now.content_id.as_ref().is_some_and(|content| *content != home.content_id) {
+                found.push(format!("the home of {} carries the content {:?}", notebook.name, now.content_id));
             }
             if now.records < records || (now.records == records && now.hash != hash) {
                 found.push(format!("the home of {} had {records} records and has {}", notebook.name, now.records));

@@ -33,11 +33,13 @@ impl Oracle for Hosts {
     }
 }
 
-/// Attachments of disks in the role of the notebook's home, whichever disks these are.
+/// Attachments of disks in the role of the notebook's home, now or next, whichever disks these are.
 fn writers(scene: &Scene, notebook: &NotebookScene) -> Option<String> {
     let homes: BTreeSet<_> = scene
         .disks_of(&notebook.uid)
-        .filter(|(_, disk)| disk.labels.get(rehost_api::labels::GCE_ROLE).is_some_and(|role| role == "home"))
+        .filter(|(_, disk)| {
+            disk.labels.get(rehost_api::labels::GCE_ROLE).is_some_and(|role| role == "home" || role == "next")
+        })
         .map(|(place, _)| place)
         .collect();
     let users: BTreeMap<_, _> = scene

@@ -35,6 +35,13 @@ fn in_the_cloud(scene: &Scene, request: &Request) -> Vec<String> {
         return Vec::new();
     }
     let parts: Vec<&str> = request.path.split('/').collect();
+    if let ["projects", _, "global", "snapshots", name] = parts.as_slice() {
+        let others = scene.cloud.snapshots.get(*name).filter(|all| !ours(scene, all));
+        return others
+            .map(|all| format!("deletion of the snapshot {name}, whose labels are {all:?}"))
+            .into_iter()
+            .collect();
+    }
     let ["projects", _, "zones", zone, kind, name, rest @ ..] = parts.as_slice() else { return Vec::new() };
     let verb = rest.first().copied().unwrap_or("delete");
     let target = Place::new(*zone, *name);

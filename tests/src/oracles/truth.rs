@@ -118,6 +118,9 @@ fn home_lies(world: &World, notebook: &NotebookScene) -> Vec<String> {
     if shown["id"].as_str() != home.id.as_deref() {
         found.push(format!("{}: home id {:?}, in truth {}", notebook.name, home.id, shown["id"]));
     }
+    if shown["type"].as_str().and_then(|link| link.rsplit('/').next()) != Some(home.disk_type.as_str()) {
+        found.push(format!("{}: home of type {}, in truth {}", notebook.name, home.disk_type, shown["type"]));
+    }
     if shown["sizeGb"].as_str() != Some(home.size_gb.to_string().as_str()) {
         found.push(format!("{}: home of {} GiB, in truth {}", notebook.name, home.size_gb, shown["sizeGb"]));
     }

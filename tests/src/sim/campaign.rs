@@ -53,6 +53,7 @@ impl Plan {
         let extent = match self.extent {
             Extent::Machines => " --machines",
             Extent::Asleep => " --asleep",
+            Extent::Rehomed => " --rehomed",
             Extent::Whole => "",
         };
         format!("cargo run --release -p rehost-tests --bin sim -- --seed {seed}{extent}{faults}{cuts}{length} --story")

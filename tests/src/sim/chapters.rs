@@ -19,6 +19,8 @@ pub enum Extent {
     Whole,
     /// Another story: of a notebook that is suspended and woken ([`super::asleep`]).
     Asleep,
+    /// A third story: of a home that goes from disk to disk ([`super::rehomed`]).
+    Rehomed,
 }
 
 /// The guest's own times that the reference does not have, in seconds at most: to see the disk, format and mount it and
@@ -85,8 +87,10 @@ pub(super) fn chapter(name: &'static str, acts: Vec<Act>, until: Condition, clou
 
 /// The story, or that of its sleep.
 pub fn chapters(extent: Extent) -> Vec<Chapter> {
-    if extent == Extent::Asleep {
-        return super::asleep::chapters();
+    match extent {
+        Extent::Asleep => return super::asleep::chapters(),
+        Extent::Rehomed => return super::rehomed::chapters(),
+        Extent::Machines | Extent::Whole => {}
     }
     let apply = |host: Value, state: &str| Act::Apply(manifest(NAME, &host, state));
     let small = json!({"vm": {"machineType": "n1-standard-4"}});

@@ -105,6 +105,30 @@ pub fn has_one_host() -> Condition {
     })
 }
 
+/// The home is a disk of this type in this zone.
+pub fn has_its_home_on(disk_type: &'static str, zone: &'static str) -> Condition {
+    Box::new(move |view| {
+        let home = view.status()?.home.as_ref().ok_or_else(|| "there is no home on record".to_owned())?;
+        expect(home.disk_type == disk_type && home.zone == zone, || {
+            format!("the home is on {} in {}", home.disk_type, home.zone)
+        })
+    })
+}
+
+/// Of all disks and hosts, only the home is left and what has it.
+pub fn has_one_disk() -> Condition {
+    let one_host = has_one_host();
+    Box::new(move |view| {
+        one_host(view)?;
+        let former = &view.status()?.former_home;
+        expect(former.is_none(), || format!("the disk before, {former:?}, is kept"))?;
+        let uid = view.notebook().map(|notebook| notebook.uid.clone()).unwrap_or_default();
+        let boots = |place: &Place| view.scene.cloud.vms.contains_key(place);
+        let disks = view.scene.disks_of(&uid).filter(|(place, _)| !boots(place)).count();
+        expect(disks == 1, || format!("there are {disks} disks"))
+    })
+}
+
 /// The notebook is gone, and of all that it had only its disk is left, as kept.
 pub fn is_gone_with_its_disk_kept(content_id_label: &'static str) -> Condition {
     Box::new(move |view| {

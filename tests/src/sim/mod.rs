@@ -27,6 +27,7 @@ mod incarnation;
 mod line;
 mod moment;
 mod nodes;
+mod rehomed;
 mod shared;
 mod skew;
 mod stage;

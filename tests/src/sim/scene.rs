@@ -249,9 +249,11 @@ pub struct CloudScene {
     pub vms: BTreeMap<Place, VmScene>,
     /// All disks.
     pub disks: BTreeMap<Place, DiskScene>,
+    /// The labels of all snapshots, by name.
+    pub snapshots: BTreeMap<String, BTreeMap<String, String>>,
     /// All read-write attachments.
     pub attachments: Vec<ReadWriteAttachment>,
-    /// The disks that are or were a home.
+    /// The disks that are or were a home, or are to be one.
     homes: Vec<Place>,
 }
 
@@ -270,11 +272,11 @@ impl CloudScene {
         let disks: BTreeMap<Place, DiskScene> = disks.collect();
         let is_home = |disk: &DiskScene| {
             let role = disk.labels.get(labels::GCE_ROLE);
-            role.is_some_and(|role| matches!(role.as_str(), "home" | "kept"))
+            role.is_some_and(|role| matches!(role.as_str(), "home" | "kept" | "next" | "former"))
         };
         let homes = disks.iter().filter(|(_, disk)| is_home(disk)).map(|(place, _)| place.clone()).collect();
-        let attachments = world.read_write_attachments();
-        Self { version: world.version(), vms: vms.collect(), disks, attachments, homes }
+        let (attachments, snapshots) = (world.read_write_attachments(), world.snapshot_labels());
+        Self { version: world.version(), vms: vms.collect(), disks, snapshots, attachments, homes }
     }
 }
 

@@ -248,6 +248,11 @@ impl World {
         labels(there.and_then(|disk| disk.shown.get("labels")))
     }
 
+    /// The labels of every snapshot, by name.
+    pub fn snapshot_labels(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        self.snapshots.iter().map(|(name, snapshot)| (name.clone(), labels(snapshot.shown.get("labels")))).collect()
+    }
+
     /// Every read-write attachment, by instance.
     pub fn read_write_attachments(&self) -> Vec<ReadWriteAttachment> {
         self.read_write_attachments_now()

@@ -10,6 +10,8 @@ use rehost_tests::sim::{Cut, CutPlace, Cuts, Extent, Left, Length, Outcome, Plan
 const EVERY: usize = 29;
 /// The same for the story of a notebook that sleeps, most of whose requests are looks whether it sleeps by now.
 const EVERY_ASLEEP: usize = 97;
+/// The same for the story of a home that goes from disk to disk, which waits for snapshots for minutes.
+const EVERY_REHOMED: usize = 397;
 /// After how many runs the test says how far it is.
 const PROGRESS_EVERY: usize = 50;
 
@@ -37,6 +39,11 @@ fn a_crash_at_any_request_leaves_nothing_behind() {
 #[test]
 fn a_crash_at_any_request_leaves_a_sleeper_as_it_is() {
     nothing_is_left_behind(Extent::Asleep, EVERY_ASLEEP);
+}
+
+#[test]
+fn a_crash_at_any_request_leaves_a_home_on_one_disk() {
+    nothing_is_left_behind(Extent::Rehomed, EVERY_REHOMED);
 }
 
 fn nothing_is_left_behind(extent: Extent, every: usize) {

@@ -46,6 +46,22 @@ fn the_story_of_a_notebook_that_sleeps_with_random_faults() {
 }
 
 #[test]
+fn the_story_of_a_home_that_goes_from_disk_to_disk() {
+    for seed in 1..3 {
+        let settings = Settings { seed, check_shapes: true, ..Settings::default() };
+        passes(&Plan { extent: Extent::Rehomed, length: Length::Whole, settings });
+    }
+}
+
+#[test]
+fn the_story_of_a_home_that_goes_from_disk_to_disk_with_random_faults() {
+    for seed in 100..102 {
+        let settings = Settings { seed, faults: Some(Rates::default()), ..Settings::default() };
+        passes(&Plan { extent: Extent::Rehomed, length: Length::Whole, settings });
+    }
+}
+
+#[test]
 fn the_story_with_other_durations() {
     for seed in 2..5 {
         passes(&plan(Settings { seed, ..Settings::default() }));

@@ -94,6 +94,19 @@ fn a_disk_that_no_record_names_is_seen_by_accounts() {
     });
 }
 
+/// A snapshot that a copy was made from, and forgotten.
+#[test]
+fn a_snapshot_that_is_left_of_a_copy_is_seen_by_accounts() {
+    caught_by("accounts", |run| async move {
+        let body = json!({"name": "stray", "labels": labels(&run, "copy")});
+        let answer =
+            run.forge_in_cloud(&request(Method::Post, &format!("disks/{}/createSnapshot", home(&run)), Some(body)));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        run.wait(Duration::from_secs(30)).await;
+        run.shared().rests();
+    });
+}
+
 /// A name that is the same is taken for ownership.
 #[test]
 fn a_change_of_what_is_others_is_seen_by_ownership() {

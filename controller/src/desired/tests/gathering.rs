@@ -73,7 +73,10 @@ shelves! {
     }
     Instances {}
     Disks {}
+    Snapshots {}
     ZoneOperations {}
+    RegionOperations {}
+    GlobalOperations {}
     Projects {}
 }
 
@@ -89,7 +92,10 @@ fn catalogue(shelf: &Arc<Shelf>) -> Catalogue {
         instances: client::Instances::from_stub::<Shelf>(shelf.clone()),
         disks: client::Disks::from_stub::<Shelf>(shelf.clone()),
         images: client::Images::from_stub::<Shelf>(shelf.clone()),
+        snapshots: client::Snapshots::from_stub::<Shelf>(shelf.clone()),
         zone_operations: client::ZoneOperations::from_stub::<Shelf>(shelf.clone()),
+        region_operations: client::RegionOperations::from_stub::<Shelf>(shelf.clone()),
+        global_operations: client::GlobalOperations::from_stub::<Shelf>(shelf.clone()),
         machine_types: client::MachineTypes::from_stub::<Shelf>(shelf.clone()),
         accelerator_types: client::AcceleratorTypes::from_stub::<Shelf>(shelf.clone()),
         regions: client::Regions::from_stub::<Shelf>(shelf.clone()),

@@ -99,15 +99,22 @@ fn the_record_of_a_home_changes_no_digest() {
 #[test]
 fn a_pinned_host_keeps_its_home_as_it_is() {
     // The recorded type is not held against the table again, nor the project against the class.
-    let odd = running().home(|home| {
+    let mut odd = running().home(|home| {
         home.disk_type = "pd-older".into();
         home.project = "old-project".into();
     });
+    // A status of an earlier version does not say of which type the home is to be.
+    odd.status().resolved.as_mut().expect("it is remembered").home_type.clear();
     let home = odd.wish().home;
     assert_eq!((home.disk_type.as_str(), home.project.as_str()), ("pd-older", "old-project"));
     // What the spec asks of the home is.
-    check(&running().edit("{zones: [us-central1-b]}"), Reason::NotActedOnYet, "spec.zones", &["us-central1-a"]);
-    check(&running().edit("{storage: {type: pd-ssd}}"), Reason::NotActedOnYet, "spec.storage.type", &["'pd-ssd'"]);
+    assert_eq!(running().edit("{storage: {type: pd-ssd}}").wish().home.disk_type, "pd-ssd");
+    let n1 = running().edit("{storage: {type: hyperdisk-balanced}}");
+    check(&n1, Reason::DiskTypeMismatch, "spec.storage.type", &["'hyperdisk-balanced'", "n1-standard-8", "pd-ssd"]);
+    // A copy that is under way leads to the type that was resolved when it began.
+    let mut converting = running();
+    converting.status().resolved.as_mut().expect("it is remembered").home_type = "pd-ssd".into();
+    assert_eq!(converting.wish().home.disk_type, "pd-ssd");
 }
 
 #[test]

@@ -194,17 +194,14 @@ fn what_the_home_cannot_be() {
 
 #[test]
 fn what_a_recorded_home_cannot_become() {
-    let moved = story("{zones: [us-central1-b]}").home(|_| {});
-    check(&moved, NotActedOnYet, "spec.zones", &["'us-central1-b'", "put us-central1-a back into spec.zones"]);
-    let converted = story("{storage: {type: pd-ssd}}").home(|_| {});
-    check(&converted, NotActedOnYet, "spec.storage.type", &["'pd-ssd'", "which is pd-balanced", "write pd-balanced"]);
-    for (spec, field) in [
-        ("{host: {vm: {machineType: c4-standard-4}}}", "spec.host.vm.machineType"),
-        ("{fallbacks: [{pod: {machineType: c4-standard-4}}]}", "spec.fallbacks[0].pod.machineType"),
-    ] {
-        let says = ["'c4-standard-4'", "pd-balanced", "it takes hyperdisk-balanced", "NotActedOnYet"];
-        check(&story(spec).home(|_| {}), DiskTypeMismatch, field, &says);
-    }
+    let fixed = story("{storage: {type: pd-balanced}, host: {vm: {machineType: c4-standard-4}}}").home(|_| {});
+    let says = ["'pd-balanced' cannot be attached to c4-standard-4", "which takes hyperdisk-balanced"];
+    check(&fixed, DiskTypeMismatch, "spec.storage.type", &says);
+    let apart = story("{fallbacks: [{pod: {machineType: c4-standard-4}}]}").home(|_| {});
+    check(&apart, DiskTypeMismatch, "spec.storage.type", &["all listed hosts can attach", "c4-standard-4 takes"]);
+    let small = story("{storage: {size: 2Gi, type: hyperdisk-balanced}, host: {vm: {machineType: c4-standard-4}}}");
+    let small = small.home(|home| home.size_gb = 2);
+    check(&small, Refused, "spec.storage.size", &["'2Gi'", "hyperdisk-balanced"]);
     let elsewhere = story("{}").home(|home| home.project = "old-project".into());
     check(&elsewhere, Refused, "spec.class", &["demo-project", "old-project"]);
     let withdrawn = story("{}").class("{zones: [us-central1-b]}").home(|_| {});

@@ -261,3 +261,19 @@ fn a_machine_that_does_not_say_how_many_disks_it_takes_is_tried() {
     });
     story.wish();
 }
+
+/// What is asked of a recorded home, and where that leads.
+#[test]
+fn a_recorded_home_moves_only_where_it_must() {
+    for (spec, zone, disk_type) in [
+        ("{}", "us-central1-a", "pd-balanced"),
+        ("{zones: [us-central1-b, us-central1-a]}", "us-central1-a", "pd-balanced"),
+        ("{zones: [us-central1-b]}", "us-central1-b", "pd-balanced"),
+        ("{storage: {type: pd-ssd}}", "us-central1-a", "pd-ssd"),
+        ("{host: {vm: {machineType: c4-standard-4}}}", "us-central1-a", "hyperdisk-balanced"),
+        ("{host: {pod: {machineType: c4-standard-4}}}", "us-central1-a", "hyperdisk-balanced"),
+    ] {
+        let home = story(spec).home(|_| {}).wish().home;
+        assert_eq!((home.zone.as_str(), home.disk_type.as_str()), (zone, disk_type), "{spec}");
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::Clock;
 use crate::gce::errors::Cause;
+use crate::gce::mutation::Place;
 use crate::gce::stubs::{Answer, Cloud, refusal};
 
 fn id(n: u128) -> Uuid {
@@ -28,8 +29,7 @@ fn failed(n: u128) -> Value {
 fn started(operations: &Operations, uid: &str, n: u128, zone: &str) {
     let operation = Operation {
         name: format!("operation-{n}"),
-        project: "p".into(),
-        zone: zone.into(),
+        scope: Scope::Zone(Place::new("p", zone)),
         request_id: Some(id(n)),
         kind: "insert".into(),
         target: "vm".into(),

@@ -7,7 +7,7 @@ use super::*;
 use crate::gce::errors::Cause;
 use crate::gce::model::{Accelerator, OnHostMaintenance};
 use crate::gce::mutation::{
-    BootDisk, Network, NewDisk, NewInstance, Place, Provisioning, Scheduling, Shielded, TerminationAction,
+    BootDisk, Network, NewDisk, NewInstance, NewSnapshot, Place, Provisioning, Scheduling, Shielded, TerminationAction,
 };
 use crate::gce::stubs::{Cloud, refusal};
 
@@ -77,17 +77,19 @@ async fn sent(mutation: Mutation) -> (&'static str, String, Value) {
     }
     let operation = cloud.gce().start(&mutation, ID).await.expect("accepted");
     assert_eq!((operation.name.as_str(), operation.request_id), ("operation-1", Some(ID)));
-    assert_eq!((operation.project.as_str(), operation.zone.as_str()), ("p", "us-central1-a"));
+    assert_eq!(operation.scope, mutation.scope());
     let mut calls = cloud.calls();
     assert_eq!(calls.len(), 1, "{calls:?}");
     calls.remove(0)
 }
 
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 21] = [
     "disks.insert",
     "disks.resize",
     "disks.delete",
     "disks.set_labels",
+    "disks.create_snapshot",
+    "snapshots.delete",
     "instances.insert",
     "instances.delete",
     "instances.stop",
@@ -104,6 +106,10 @@ const METHODS: [&str; 19] = [
     "instances.detach_disk",
     "instances.set_disk_auto_delete",
 ];
+
+fn new_snapshot(labels: &BTreeMap<String, String>) -> NewSnapshot {
+    NewSnapshot { name: "copy".into(), labels: labels.clone(), description: "d".into() }
+}
 
 /// Every change but the two long ones, with the method, the target and the body (or the one parameter) that it sends.
 fn changes() -> Vec<(Mutation, &'static str, Value)> {
@@ -130,6 +136,12 @@ fn changes() -> Vec<(Mutation, &'static str, Value)> {
             "disks.set_labels",
             labelled.clone(),
         ),
+        (
+            Mutation::CreateSnapshot { place: place.clone(), disk: name.clone(), snapshot: new_snapshot(&labels) },
+            "disks.create_snapshot",
+            json!({"name": "copy", "labels": {"a": "1"}, "description": "d"}),
+        ),
+        (Mutation::DeleteSnapshot { place: place.clone(), name: name.clone(), id: 1 }, "snapshots.delete", id.clone()),
         (Mutation::DeleteInstance { place: place.clone(), name: name.clone(), id: 1 }, "instances.delete", id.clone()),
         (
             Mutation::StopInstance { place: place.clone(), name: name.clone(), id: 1, discard_local_ssd: true },
@@ -197,7 +209,7 @@ async fn every_change_is_one_request_with_its_own_body() {
 }
 
 #[tokio::test]
-async fn a_disk_is_made_blank_with_its_labels() {
+async fn a_disk_is_made_with_its_labels_blank_or_of_a_snapshot() {
     let labels = BTreeMap::from([("rehost-uid".to_owned(), "u".to_owned())]);
     let disk = NewDisk {
         name: "home-u".into(),
@@ -205,7 +217,11 @@ async fn a_disk_is_made_blank_with_its_labels() {
         disk_type: "pd-balanced".into(),
         labels,
         description: "d".into(),
+        snapshot: None,
     };
+    let copy = NewDisk { snapshot: Some("copy".into()), ..disk.clone() };
+    let (_, _, body) = sent(Mutation::InsertDisk { place: place(), disk: copy }).await;
+    assert_eq!(body["sourceSnapshot"], "projects/p/global/snapshots/copy");
     let (method, request_id, body) = sent(Mutation::InsertDisk { place: place(), disk }).await;
     assert_eq!((method, request_id), ("disks.insert", ID.to_string()));
     assert_eq!(

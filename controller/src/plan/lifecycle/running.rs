@@ -5,7 +5,7 @@ use rehost_api::shape::HostShape;
 use rehost_api::status::{HostKind, HostRecord, Step, TransitionKind};
 
 use super::super::vm::accelerators;
-use super::super::{Planner, Situation};
+use super::super::{Planner, Situation, home_difference};
 use super::is_new;
 use crate::desired::Desired;
 use crate::gce::model::Instance;
@@ -132,36 +132,47 @@ impl Planner<'_> {
             return;
         }
         if is_new(self.resolution.requests.restart.as_ref(), self.memory.handled.restart.as_ref()) {
-            return self.restart(host);
+            return self.restart(desired, host);
         }
         if self.begin_idle_stop(desired, host) || self.begin_following(host) {
             return;
         }
         self.look_for_evidence(desired, host);
-        if host.last_shape == desired.host.shape {
+        let moves_home = self.next_home(desired).is_some();
+        if host.last_shape == desired.host.shape && !moves_home {
             self.memory.retry = None;
             return;
         }
         // A live resize interrupts nothing, so it waits for nothing.
-        if !self.can_resize_live(&desired.host.shape) && !self.is_due(desired, host) {
+        let live = !moves_home && self.can_resize_live(&desired.host.shape);
+        if !live && !self.is_due(desired, host) {
             return;
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
-        if self.can_resize_live(&shape) {
+        if moves_home {
+            self.begin_handover(desired, &shape, candidate);
+        } else if self.can_resize_live(&shape) {
             self.begin_live_resize(&shape);
         } else if desired.in_place && self.can_change_in_place(&shape) {
             self.begin_in_place(&shape, candidate);
         } else {
-            self.begin_handover(&shape, candidate);
+            self.begin_handover(desired, &shape, candidate);
         }
     }
 
-    fn restart(&mut self, host: &HostRecord) {
+    pub(in crate::plan) fn difference(&self, host: &HostRecord, desired: &Desired) -> String {
+        let wished = &desired.host.shape;
+        let shape = (host.last_shape != *wished).then(|| format!("{} -> {}", host.shape, wished.text()));
+        let home = home_difference(self.memory.home.as_ref(), &desired.home);
+        shape.into_iter().chain(home).collect::<Vec<_>>().join(", ")
+    }
+
+    fn restart(&mut self, desired: &Desired, host: &HostRecord) {
         self.handled_restart();
         let shape = host.last_shape.clone();
         match host.kind {
             HostKind::Vm => self.begin_in_place(&shape, 0),
-            HostKind::Pod => self.begin_handover(&shape, 0),
+            HostKind::Pod => self.begin_handover(desired, &shape, 0),
         }
     }
 

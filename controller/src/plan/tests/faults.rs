@@ -1,9 +1,10 @@
 //! Stories in which something fails: nothing is lost, and what happens next is said.
 
+use rehost_api::conditions::Reason;
 use rehost_api::guest::GuestFailure;
 
 use super::stage::{Denial, Fault, Stage, pod, vm, vm_with_gpu};
-use crate::desired::{HomePolicy, Power};
+use crate::desired::{HomePolicy, Power, Refusal};
 
 macro_rules! told {
     ($stage:expr) => {
@@ -115,10 +116,20 @@ fn a_disk_that_cannot_be_deleted_yet_keeps_the_notebook() {
 }
 
 #[test]
+fn what_is_not_known_of_the_cloud_is_asked_again() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    let message = "whether us-central1-a has it is not known at the moment".to_owned();
+    let refusal = Refusal { reason: Reason::CloudUnknown, field: "spec.host.vm.machineType".into(), message };
+    stage.resolution.wish = Err(refusal);
+    let (plan, _) = stage.plan_once();
+    assert!(plan.wake_at.is_some_and(|at| at.duration_since(stage.now).as_secs() <= 10));
+}
+
+#[test]
 fn a_refused_wish_touches_nothing_and_can_still_be_stopped() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    let refusal = crate::desired::Refusal {
-        reason: rehost_api::conditions::Reason::UnknownMachineType,
+    let refusal = Refusal {
+        reason: Reason::UnknownMachineType,
         field: "spec.host.vm.machineType".into(),
         message: "'n1-standard-5' is not a machine type of us-central1-a".into(),
     };

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 use rehost_api::guest::{GuestFailure, GuestHome, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState};
+use rehost_api::labels;
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
 use uuid::Uuid;
@@ -19,9 +20,9 @@ use crate::desired::{
 };
 use crate::gce::GceError;
 use crate::gce::errors::Cause;
-use crate::gce::model::{Disk, Instance};
+use crate::gce::model::{Disk, Instance, Snapshot};
 use crate::gce::operations::OperationState;
-use crate::observe::{Heard, Observed};
+use crate::observe::{Beside, Heard, Observed};
 use crate::plan::{Plan, Situation, plan, returned_name};
 use crate::seen::Seen;
 use crate::status;
@@ -66,6 +67,7 @@ pub(super) enum Denial {
     NotFound,
     InUse,
     Unsupported,
+    TooOften,
 }
 
 impl Denial {
@@ -83,6 +85,7 @@ impl Denial {
             Self::NotFound => GceError::new(Cause::NotFound, "The resource was not found"),
             Self::Hiccup => GceError::new(Cause::Server, "Internal error"),
             Self::Unsupported => GceError::new(Cause::Invalid, "This is not supported for the instance"),
+            Self::TooOften => GceError::new(Cause::RateLimited, "Operation rate exceeded for resource"),
             Self::InUse => GceError::new(Cause::ResourceInUse, "The disk is being used"),
         }
     }
@@ -116,6 +119,14 @@ pub(super) enum Crash {
     BeforeStoring,
 }
 
+/// Another disk than the first.
+#[derive(Clone, Default)]
+pub(super) struct Other {
+    pub disk: Option<Disk>,
+    pub volume: Option<VolumeSeen>,
+    pub claim: Option<ClaimSeen>,
+}
+
 pub(super) struct Stage {
     pub resolution: Resolution,
     pub status: NotebookStatus,
@@ -125,6 +136,9 @@ pub(super) struct Stage {
     /// What a serving host sees of itself.
     pub seen: GuestSeen,
     pub disk: Option<Disk>,
+    /// Disks beside the first one, and what shows them to pods.
+    pub others: BTreeMap<String, Other>,
+    pub snapshots: BTreeMap<String, Snapshot>,
     pub pods: BTreeMap<String, PodSeen>,
     pub settings: BTreeMap<String, (SettingsSeen, GuestSettings)>,
     pub bucket_driver: Seen<()>,
@@ -186,6 +200,8 @@ impl Stage {
             reports: BTreeMap::new(),
             seen: GuestSeen::default(),
             disk: None,
+            others: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             pods: BTreeMap::new(),
             settings: BTreeMap::new(),
             bucket_driver: Seen::Present(()),
@@ -259,6 +275,11 @@ impl Stage {
         for host in named.into_iter().flatten().filter(|host| host.kind == HostKind::Vm) {
             instances.entry(host.name.clone()).or_insert(Seen::Absent);
         }
+        let around = |name: Option<&str>| match name.map(|name| self.around(name)) {
+            Some((disk, volume, claim)) => (disk, volume, claim),
+            None => (self.disk.clone().map_or(Seen::Absent, Seen::Present), self.volume.clone(), self.claim.clone()),
+        };
+        let (home, volume, claim) = around(self.status.home.as_ref().map(|home| home.disk.as_str()));
         Observed {
             previous: self.status.clone(),
             fresh: true,
@@ -268,18 +289,59 @@ impl Stage {
             reports: self.reports.iter().map(|(name, report)| (name.clone(), Seen::Present(report.clone()))).collect(),
             known_since: self.now,
             heard: self.heard(),
-            home: self.disk.clone().map_or(Seen::Absent, Seen::Present),
-            own_disks: self.disk.iter().cloned().collect(),
+            home,
+            beside: self.beside(),
+            own_disks: self
+                .disk
+                .iter()
+                .chain(self.others.values().filter_map(|it| it.disk.as_ref()))
+                .cloned()
+                .collect(),
             kept_disks: Vec::new(),
             pods: Seen::Present(there(&self.pods)),
             settings: self.seen_settings(),
             bucket_driver: self.bucket_driver.clone(),
             service: self.service.clone(),
             slice: self.slice.clone(),
-            volume: self.volume.clone(),
-            claim: self.claim.clone(),
+            volume,
+            claim,
             attachments: Seen::Present(Vec::new()),
         }
+    }
+
+    /// A disk by its name, and what shows it to pods.
+    fn around(&self, name: &str) -> (Seen<Disk>, Seen<VolumeSeen>, Seen<ClaimSeen>) {
+        if let Some(other) = self.others.get(name) {
+            let Other { disk, volume, claim } = other.clone();
+            let seen = |volume: Option<VolumeSeen>| volume.map_or(Seen::Absent, Seen::Present);
+            return (disk.map_or(Seen::Absent, Seen::Present), seen(volume), claim.map_or(Seen::Absent, Seen::Present));
+        }
+        let is_first = self.disk.as_ref().is_none_or(|disk| disk.name == name);
+        if is_first {
+            (self.disk.clone().map_or(Seen::Absent, Seen::Present), self.volume.clone(), self.claim.clone())
+        } else {
+            (Seen::Absent, Seen::Absent, Seen::Absent)
+        }
+    }
+
+    fn beside(&self) -> Beside {
+        let next = self.status.transition.as_ref().and_then(|it| it.home.as_ref()).map(|it| it.disk.clone());
+        let former = self.status.former_home.as_ref().map(|it| it.home.disk.clone());
+        let newer = next.clone().or_else(|| self.status.home.as_ref().map(|it| it.disk.clone()));
+        let Some(name) = next.or(former) else { return Beside::nothing() };
+        let (disk, volume, claim) = self.around(&name);
+        let names = [1, 2].map(|number| labels::snapshot_name(newer.as_deref().unwrap_or_default(), number));
+        let snapshots = names.map(|name| {
+            let seen = self.snapshots.get(&name).cloned().map_or(Seen::Absent, Seen::Present);
+            (name, seen)
+        });
+        Beside { disk, volume, claim, snapshots: snapshots.into(), ..Beside::nothing() }
+    }
+
+    /// A disk that is there.
+    pub fn disk_named(&mut self, name: &str) -> &mut Disk {
+        let first = self.disk.as_mut().filter(|disk| disk.name == name);
+        first.or_else(|| self.others.get_mut(name)?.disk.as_mut()).expect("a disk that is there")
     }
 
     /// What a ConfigMap of somebody else's says, which nobody reads.

@@ -90,7 +90,7 @@ impl Planner<'_> {
             labels,
             metadata: BTreeMap::from([("enable-guest-attributes".to_owned(), "TRUE".to_owned())]),
             settings: self.settings(host, GuestRole::Serve, &host.nonce),
-            home: with_home.then(|| self.home_name()),
+            home: with_home.then(|| self.home_name_of(host)),
             min_cpu_platform: (!shape.min_cpu_platform.is_empty()).then(|| shape.min_cpu_platform.clone()),
             local_ssds: u32::try_from(shape.local_ssds).unwrap_or(0),
             shielded: shape.secure_boot.then_some(Shielded {

@@ -100,7 +100,7 @@ impl Planner<'_> {
         if !self.is_ours(&instance.labels) {
             return Progress::Failed(Self::not_ours(&host.name));
         }
-        if let Some(home) = instance.attachment(&self.home_name()).filter(|home| home.auto_delete) {
+        if let Some(home) = instance.attachment(&self.home_name_of(host)).filter(|home| home.auto_delete) {
             let device_name = home.device_name.clone();
             let mutation = Mutation::SetDiskAutoDelete {
                 place: place(host),
@@ -110,7 +110,7 @@ impl Planner<'_> {
             };
             return self.cloud(&format!("keep-home-{}", host.name), mutation);
         }
-        if self.lets_go_before_deletion(&instance) {
+        if self.lets_go_before_deletion(host, &instance) {
             let nonce = self.memory.transition.as_ref().map(release_nonce).unwrap_or_default();
             match self.vm_let_go(host, &nonce) {
                 Progress::Done => {}

@@ -111,8 +111,10 @@ impl Planner<'_> {
     }
 
     /// Whether the VM lets go of the home before it is deleted: it sleeps, or did when this was decided.
-    pub(super) fn lets_go_before_deletion(&self, instance: &Instance) -> bool {
+    pub(super) fn lets_go_before_deletion(&self, host: &HostRecord, instance: &Instance) -> bool {
         let sleeps = matches!(instance.status, InstanceStatus::Suspending | InstanceStatus::Suspended);
-        instance.attachment(&self.home_name()).is_some() && !self.has_lost_kernels() && (sleeps || self.keeps_kernels())
+        instance.attachment(&self.home_name_of(host)).is_some()
+            && !self.has_lost_kernels()
+            && (sleeps || self.keeps_kernels())
     }
 }

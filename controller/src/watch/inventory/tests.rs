@@ -38,6 +38,9 @@ impl stub::Instances for Cloud {}
 impl stub::Disks for Cloud {}
 impl stub::Images for Cloud {}
 impl stub::ZoneOperations for Cloud {}
+impl stub::RegionOperations for Cloud {}
+impl stub::GlobalOperations for Cloud {}
+impl stub::Snapshots for Cloud {}
 impl stub::MachineTypes for Cloud {}
 impl stub::AcceleratorTypes for Cloud {}
 impl stub::Regions for Cloud {}
@@ -49,7 +52,10 @@ impl Cloud {
             instances: client::Instances::from_stub::<Self>(self.clone()),
             disks: client::Disks::from_stub::<Self>(self.clone()),
             images: client::Images::from_stub::<Self>(self.clone()),
+            snapshots: client::Snapshots::from_stub::<Self>(self.clone()),
             zone_operations: client::ZoneOperations::from_stub::<Self>(self.clone()),
+            region_operations: client::RegionOperations::from_stub::<Self>(self.clone()),
+            global_operations: client::GlobalOperations::from_stub::<Self>(self.clone()),
             machine_types: client::MachineTypes::from_stub::<Self>(self.clone()),
             accelerator_types: client::AcceleratorTypes::from_stub::<Self>(self.clone()),
             regions: client::Regions::from_stub::<Self>(self.clone()),

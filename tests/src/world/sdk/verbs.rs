@@ -4,8 +4,8 @@ use super::{Call, QueryValue, WorldStub, body_of};
 use google_cloud_compute_v1::model::{
     AcceleratorType, AcceleratorTypeList, Disk, DiskAggregatedList, DiskList, GuestAttributes, Image, Instance,
     InstanceAggregatedList, InstanceList, MachineType, MachineTypeList, Operation, OperationList, Project, Region,
-    SerialPortOutput, Snapshot, accelerator_types, disks, images, instances, machine_types, projects, regions,
-    snapshots, zone_operations,
+    SerialPortOutput, Snapshot, accelerator_types, disks, global_operations, images, instances, machine_types,
+    projects, region_operations, regions, snapshots, zone_operations,
 };
 use google_cloud_compute_v1::stub;
 use google_cloud_gax::error::Error;
@@ -110,6 +110,18 @@ impl stub::ZoneOperations for WorldStub {
     verb!(list(zone_operations::ListRequest) -> OperationList: Get "projects/{}/zones/{}/operations" [zone]
         ? filter = "filter", max_results = "maxResults", order_by = "orderBy", page_token = "pageToken");
     verb!(wait(zone_operations::WaitRequest) -> Operation: Post "projects/{}/zones/{}/operations/{}/wait" [zone, operation]);
+}
+
+impl stub::RegionOperations for WorldStub {
+    verb!(get(region_operations::GetRequest) -> Operation: Get "projects/{}/regions/{}/operations/{}" [region, operation]);
+    verb!(list(region_operations::ListRequest) -> OperationList: Get "projects/{}/regions/{}/operations" [region]
+        ? filter = "filter", max_results = "maxResults", order_by = "orderBy", page_token = "pageToken");
+}
+
+impl stub::GlobalOperations for WorldStub {
+    verb!(get(global_operations::GetRequest) -> Operation: Get "projects/{}/global/operations/{}" [operation]);
+    verb!(list(global_operations::ListRequest) -> OperationList: Get "projects/{}/global/operations" []
+        ? filter = "filter", max_results = "maxResults", order_by = "orderBy", page_token = "pageToken");
 }
 
 impl stub::MachineTypes for WorldStub {

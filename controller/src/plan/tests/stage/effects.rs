@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rehost_api::guest::{GuestRefusal, GuestReport, GuestRole, GuestSeen, GuestState, HOME_DEVICE};
 
 use super::{Fault, Stage};
-use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus};
+use crate::gce::model::{AttachedDisk, Disk, Instance, InstanceStatus, Snapshot};
 use crate::gce::mutation::{Mutation, NewInstance};
 use crate::gce::operations::OperationState;
 use crate::plan::action::{Action, KubeChange, PodPlan};
@@ -136,12 +136,14 @@ impl Stage {
 
     fn mutate(&mut self, mutation: &Mutation) {
         match mutation {
-            Mutation::InsertDisk { disk, .. } => {
+            Mutation::InsertDisk { place, disk } => {
                 self.objects += 1;
-                self.disk = Some(Disk {
+                let from = disk.snapshot.as_ref().map(|name| self.snapshots.get(name).expect("a snapshot"));
+                assert!(from.is_none_or(|snapshot| snapshot.ready && snapshot.disk_size_gb <= disk.size_gb));
+                let made = Some(Disk {
                     name: disk.name.clone(),
                     id: self.objects,
-                    zone: "us-central1-a".into(),
+                    zone: place.zone.clone(),
                     size_gb: disk.size_gb,
                     disk_type: disk.disk_type.clone(),
                     ready: true,
@@ -149,14 +151,42 @@ impl Stage {
                     label_fingerprint: Some("AAAA".into()),
                     users: Vec::new(),
                 });
+                if self.disk.is_none() {
+                    self.disk = made;
+                } else {
+                    self.others.entry(disk.name.clone()).or_default().disk = made;
+                }
             }
-            Mutation::ResizeDisk { size_gb, .. } => self.disk.as_mut().unwrap().size_gb = *size_gb,
-            Mutation::DeleteDisk { .. } => self.disk = None,
-            Mutation::LabelDisk { labels, .. } => self.disk.as_mut().unwrap().labels.clone_from(labels),
-            Mutation::InsertInstance { instance, .. } => self.insert(instance),
+            Mutation::ResizeDisk { name, size_gb, .. } => self.disk_named(name).size_gb = *size_gb,
+            Mutation::DeleteDisk { name, id, .. } => {
+                let disk = self.disk_named(name);
+                assert!(disk.users.is_empty() && disk.id == *id, "it is another disk, or in use");
+                match self.others.get_mut(name) {
+                    Some(other) => other.disk = None,
+                    None => self.disk = None,
+                }
+            }
+            Mutation::LabelDisk { name, labels, .. } => self.disk_named(name).labels.clone_from(labels),
+            Mutation::CreateSnapshot { disk, snapshot, .. } => {
+                self.objects += 1;
+                let made = Snapshot {
+                    name: snapshot.name.clone(),
+                    id: self.objects,
+                    ready: true,
+                    failed: false,
+                    disk_size_gb: self.disk_named(disk).size_gb,
+                    labels: snapshot.labels.clone(),
+                };
+                self.snapshots.insert(snapshot.name.clone(), made);
+            }
+            Mutation::DeleteSnapshot { name, id, .. } => {
+                assert_eq!(self.snapshots.remove(name).expect("a snapshot that is there").id, *id);
+            }
+            Mutation::InsertInstance { place, instance } => self.insert(&place.zone, instance),
             Mutation::DeleteInstance { name, .. } => {
                 self.instances.remove(name);
-                if let Some(disk) = &mut self.disk {
+                let others = self.others.values_mut().filter_map(|it| it.disk.as_mut());
+                for disk in self.disk.iter_mut().chain(others) {
                     disk.users.retain(|user| user != name);
                 }
             }
@@ -189,8 +219,10 @@ impl Stage {
             Mutation::SetSettings { name, settings, .. } => self.instance(name).settings = Some(settings.clone()),
             Mutation::LabelInstance { name, labels, .. } => self.instance(name).labels.clone_from(labels),
             Mutation::AttachDisk { instance, disk, .. } => {
-                assert!(self.disk.as_ref().unwrap().users.is_empty(), "the home is attached twice");
-                self.disk.as_mut().unwrap().users.push(instance.clone());
+                assert!(self.disk_named(disk).users.is_empty(), "the home is attached twice");
+                self.disk_named(disk).users.push(instance.clone());
+                let zone = self.disk_named(disk).zone.clone();
+                assert_eq!(zone, self.instance(instance).zone, "a disk does not leave its zone");
                 self.instance(instance).disks.push(home_disk(disk));
             }
             Mutation::DetachDisk { instance, .. } => {
@@ -202,7 +234,9 @@ impl Stage {
                 );
                 let stopped = self.instance(instance).status == InstanceStatus::Stopped;
                 assert!(stopped || told != Some(GuestState::Serving), "the home is torn from a serving guest");
-                self.disk.as_mut().unwrap().users.clear();
+                let attached = self.instance(instance).disks.iter().find(|disk| disk.device_name == HOME_DEVICE);
+                let name = attached.expect("it is attached").disk.clone();
+                self.disk_named(&name).users.clear();
                 self.instance(instance).disks.retain(|disk| disk.device_name != HOME_DEVICE);
             }
             Mutation::SetDiskAutoDelete { .. } => unreachable!("the home never has autoDelete on this stage"),
@@ -213,19 +247,19 @@ impl Stage {
         self.instances.get_mut(name).expect("a VM that is there")
     }
 
-    fn insert(&mut self, new: &NewInstance) {
+    fn insert(&mut self, zone: &str, new: &NewInstance) {
         assert!(self.instances.len() < 2, "never more than two hosts");
         self.objects += 1;
         let mut disks = Vec::new();
         if let Some(home) = &new.home {
-            assert!(self.disk.as_ref().unwrap().users.is_empty(), "the home is attached twice");
-            self.disk.as_mut().unwrap().users.push(new.name.clone());
+            assert!(self.disk_named(home).users.is_empty(), "the home is attached twice");
+            self.disk_named(home).users.push(new.name.clone());
             disks.push(home_disk(home));
         }
         let instance = Instance {
             name: new.name.clone(),
             id: self.objects,
-            zone: "us-central1-a".into(),
+            zone: zone.into(),
             status: InstanceStatus::Running,
             machine_type: new.machine_type.clone(),
             accelerators: new.accelerators.clone(),
@@ -299,7 +333,7 @@ impl Stage {
                 }
             }
             KubeChange::ApplyVolume(plan) => {
-                self.volume = Seen::Present(VolumeSeen {
+                let volume = VolumeSeen {
                     metadata: ObjectMeta { uid: Some("volume-uid".into()), ..ObjectMeta::default() },
                     name: plan.name.clone(),
                     notebook_uid: "uid-1".into(),
@@ -309,16 +343,23 @@ impl Stage {
                     phase: "Bound".into(),
                     capacity_gb: u64::try_from(plan.size_gb).unwrap(),
                     deleting: false,
-                });
+                };
+                match self.others.get_mut(&plan.name) {
+                    Some(other) => other.volume = Some(volume),
+                    None => self.volume = Seen::Present(volume),
+                }
             }
             KubeChange::RetainVolume { uid, .. } => assert_eq!(uid, "volume-uid"),
-            KubeChange::DeleteVolume { uid, .. } => {
+            KubeChange::DeleteVolume { name, uid } => {
                 assert_eq!(uid, "volume-uid");
-                self.volume = Seen::Absent;
+                match self.others.get_mut(name) {
+                    Some(other) => other.volume = None,
+                    None => self.volume = Seen::Absent,
+                }
             }
             KubeChange::ApplyClaim(plan) => {
                 let size = u64::try_from(plan.size_gb).unwrap();
-                self.claim = Seen::Present(ClaimSeen {
+                let claim = ClaimSeen {
                     metadata: ObjectMeta { uid: Some("claim-uid".into()), ..ObjectMeta::default() },
                     name: plan.name.clone(),
                     namespace: "team-a".into(),
@@ -328,14 +369,22 @@ impl Stage {
                     requested_gb: size,
                     capacity_gb: Some(size),
                     deleting: false,
-                });
+                };
+                if let Some(other) = self.others.get_mut(&plan.name) {
+                    other.claim = Some(claim);
+                    return;
+                }
+                self.claim = Seen::Present(claim);
                 if let Some(disk) = &mut self.disk {
                     disk.size_gb = disk.size_gb.max(size);
                 }
             }
-            KubeChange::DeleteClaim { uid, .. } => {
+            KubeChange::DeleteClaim { name, uid } => {
                 assert_eq!(uid, "claim-uid");
-                self.claim = Seen::Absent;
+                match self.others.get_mut(name) {
+                    Some(other) => other.claim = None,
+                    None => self.claim = Seen::Absent,
+                }
             }
         }
     }

@@ -55,7 +55,15 @@ fn line(action: &Action) -> String {
         Action::Cloud { mutation, .. } => mutation,
     };
     let more = match mutation {
-        Mutation::InsertDisk { disk, .. } => format!(": {} GiB {}", disk.size_gb, disk.disk_type),
+        Mutation::InsertDisk { place, disk } => match &disk.snapshot {
+            Some(snapshot) => {
+                format!(": {} GiB {} in {}, a copy of {snapshot}", disk.size_gb, disk.disk_type, place.zone)
+            }
+            None => format!(": {} GiB {}", disk.size_gb, disk.disk_type),
+        },
+        Mutation::CreateSnapshot { snapshot, .. } => {
+            format!(": {} {}", snapshot.labels.get("rehost-role").map_or("", String::as_str), snapshot.name)
+        }
         Mutation::ResizeDisk { size_gb, .. } => format!(": {size_gb} GiB"),
         Mutation::InsertInstance { instance, .. } => {
             let gpus: Vec<_> = instance.accelerators.iter().map(|it| format!(" + {} {}", it.count, it.kind)).collect();
@@ -77,6 +85,7 @@ fn line(action: &Action) -> String {
         Mutation::AttachDisk { disk, .. } => format!(": {disk}"),
         Mutation::DetachDisk { device_name, .. } => format!(": {device_name}"),
         Mutation::DeleteDisk { .. }
+        | Mutation::DeleteSnapshot { .. }
         | Mutation::DeleteInstance { .. }
         | Mutation::StopInstance { .. }
         | Mutation::StartInstance { .. }
