@@ -232,8 +232,8 @@ impl Planner<'_> {
 
     /// Whether the old host never gave the home up: it could not be asked, say.
     fn still_has_home(&self, from: Option<&HostRecord>) -> bool {
-        let from = from.filter(|from| from.kind == HostKind::Vm).map(|from| self.instance(&from.name));
-        from.is_some_and(|seen| seen.present().is_some_and(|it| it.attachment(&self.home_name()).is_some()))
+        let Some(from) = from.filter(|from| from.kind == HostKind::Vm) else { return false };
+        self.instance(&from.name).present().is_some_and(|it| it.attachment(&self.home_name_of(from)).is_some())
     }
 
     /// The disk returns to the host that had it.

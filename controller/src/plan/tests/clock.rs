@@ -49,6 +49,7 @@ fn wake(stage: &mut Stage) -> &mut Stage {
 fn a_notebook_stops_and_starts_by_its_schedule() {
     let mut stage = on_workdays();
     assert!(runs(&stage), "who creates it at night has it until the next stop");
+    stage.now = "2026-01-01T07:30:00Z".parse().unwrap();
     assert_eq!(stage.observed_wake_at(), "2026-01-01T08:00:00Z");
     at(stage.say("eight in the morning"), "2026-01-01T08:00:00Z");
     at(stage.say("eight in the evening"), "2026-01-01T20:00:00Z");
