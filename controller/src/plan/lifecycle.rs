@@ -36,22 +36,26 @@ impl Planner<'_> {
         }
     }
 
-    /// The wish cannot be fulfilled as written. What runs is left as it is, but for one thing: who wants it stopped gets it stopped.
+    /// The wish cannot be fulfilled as written. What runs is left as it is, but for this: who wants it stopped gets it stopped, and what
+    /// somebody else has stopped or started is known for what it is.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.follow_clock();
         self.take_requests();
-        let runs = match self.whereabouts() {
-            Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) => true,
-            // Somebody else has stopped it: nobody is sent there any more, whatever the wish is worth.
+        self.situation = Situation::Refused(refusal.clone());
+        match self.whereabouts() {
+            Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) if self.memory.stopped.is_some() => {
+                self.begin(TransitionKind::Stop, Step::Halt, None, 0);
+            }
+            Whereabouts::RunsVm(instance) => self.vm_runs_while_refused(&instance),
+            Whereabouts::RunsPod(pod) => self.pod_runs_while_refused(&pod),
+            // Nobody is sent there any more, whatever the wish is worth.
             Whereabouts::Nowhere | Whereabouts::AtRest | Whereabouts::Asleep | Whereabouts::InMotion(_) => {
                 self.serve_no_more();
-                false
             }
-            Whereabouts::Unclear(_) => false,
-        };
-        if self.memory.stopped.is_some() && runs {
-            self.begin(TransitionKind::Stop, Step::Halt, None, 0);
-        } else {
+            Whereabouts::Unclear(_) => {}
+        }
+        // The refusal is what people have to act on, not what is tried meanwhile.
+        if self.memory.transition.is_none() {
             if refusal.reason == Reason::CloudUnknown {
                 // Nobody tells us when it can be seen again.
                 self.look_again_in(POLL_SLOW_S);

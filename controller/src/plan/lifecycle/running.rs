@@ -17,13 +17,37 @@ impl Planner<'_> {
         if self.noticed_drift(&host, instance) {
             return;
         }
-        let has_home = instance.attachment(&self.home_name()).is_some();
-        let restarted =
-            host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
-        if host.serving_since.is_none() || restarted || !has_home {
-            return self.run_again(&host, has_home);
+        if !self.is_proven(&host, instance) {
+            return self.run_again(&host, self.has_home(instance));
         }
         self.run_on(desired, &host);
+    }
+
+    /// The wish is refused, and the VM runs: if it was started by somebody else it proves itself, as it is.
+    pub(super) fn vm_runs_while_refused(&mut self, instance: &Instance) {
+        let Some(host) = self.memory.host.clone() else { return };
+        if !self.is_proven(&host, instance) && self.has_home(instance) {
+            self.run_again(&host, true);
+        }
+    }
+
+    /// The same of a pod.
+    pub(super) fn pod_runs_while_refused(&mut self, pod: &PodSeen) {
+        let Some(host) = self.memory.host.clone() else { return };
+        if host.serving_since.is_none() && !pod.deleting {
+            self.prove_pod(host, pod);
+        }
+    }
+
+    fn has_home(&self, instance: &Instance) -> bool {
+        instance.attachment(&self.home_name()).is_some()
+    }
+
+    /// Whether it has proved that it serves, in the boot that it is in.
+    fn is_proven(&self, host: &HostRecord, instance: &Instance) -> bool {
+        let restarted =
+            host.started_at.is_some() && instance.last_start.is_some() && host.started_at != instance.last_start;
+        host.serving_since.is_some() && !restarted && self.has_home(instance)
     }
 
     /// Somebody changed the machine: what is there is what is compared with the wish from now on.

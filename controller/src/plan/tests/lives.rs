@@ -67,4 +67,11 @@ fn a_host_that_somebody_stops_while_the_wish_is_refused_serves_no_more() {
     assert_eq!(stage.status.host.as_ref().unwrap().serving_since, None);
     let serving = stage.status.conditions.iter().find(|condition| condition.type_ == "Serving").unwrap();
     assert_eq!((serving.status.as_str(), serving.reason.as_str()), ("False", "UnknownMachineType"));
+    // And started again by somebody else, it serves as before; the wish is still refused.
+    stage.instance(&name).status = InstanceStatus::Running;
+    stage.reports.get_mut(&name).unwrap().boot_id = "the next".into();
+    stage.play();
+    assert!(stage.status.host.as_ref().unwrap().serving_since.is_some(), "{}", stage.script);
+    let ready = stage.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "UnknownMachineType"));
 }
