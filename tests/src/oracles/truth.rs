@@ -74,7 +74,9 @@ fn host_lies(scene: &Scene, world: &World, name: &str, host: &HostRecord) -> Vec
         HostKind::Vm => {
             let place = Place::new(&host.zone, &host.name);
             let Some(shown) = shown_instance(world, &place) else {
-                return vec![format!("{name}: its VM {} is not there", host.name)];
+                // A stopped notebook's host is the one that it had last, whatever became of it.
+                let serves = host.serving_since.is_some();
+                return serves.then(|| format!("{name}: its VM {} is not there", host.name)).into_iter().collect();
             };
             let last = |value: &serde_json::Value| {
                 value.as_str().and_then(|link| link.rsplit('/').next()).unwrap_or_default().to_owned()

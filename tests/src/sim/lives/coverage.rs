@@ -11,7 +11,26 @@ use serde_json::Value;
 pub struct Reached(BTreeMap<(&'static str, String), u64>);
 
 /// Reasons that the controller does not write yet, each with why; they are no gap in the lives.
-pub const NEVER_WRITTEN: &[(Reason, &str)] = &[];
+pub const NEVER_WRITTEN: &[(Reason, &str)] = &[
+    (Reason::Stopped, "a stop is told by its cause: Asked, Idle"),
+    (Reason::Suspended, "so is a suspension"),
+    (Reason::NotDeclared, "what is not declared has no condition"),
+    (Reason::InUse, "use is not told while the host says how it is used"),
+    (
+        Reason::Preempted,
+        "a preempted machine is started again, whatever spec says, and not told apart from a stopped one yet",
+    ),
+    (Reason::LimitReached, "the class's limits are not counted yet"),
+    (Reason::UnknownZone, "a zone that there is not is told by its machine types yet"),
+    (Reason::ChangedByHand, "what was changed by hand is told as HostFailed"),
+    (Reason::IpSpaceExhausted, "no life fills a subnetwork yet"),
+    (Reason::ImageMismatch, "no life names an image yet"),
+    (Reason::FetchFailed, "simulated guests always fetch"),
+    (Reason::DirtyTree, "nobody works in a simulated tree"),
+    (Reason::MountFailed, "simulated pods mount what they can"),
+    (Reason::ContentMismatch, "nobody exchanges a home in a life yet"),
+    (Reason::HostUnknown, "hosts of lives without a key"),
+];
 
 impl Reached {
     fn count(&mut self, kind: &'static str, name: String) {

@@ -171,11 +171,16 @@ impl Teller<'_> {
 
     /// The labels that were taken off are put back, where the thing is still there.
     pub(super) fn puts_labels_back(&mut self) {
-        for (kind, place, labels) in std::mem::take(&mut self.relabelled) {
+        for (kind, place, before) in std::mem::take(&mut self.relabelled) {
+            // What was not ours when its notebook went was left alone, and is nobody's now.
+            let lives = |uid: &str| self.run.shared().scene().cluster.notebook(uid).is_some();
+            if !before[labels::GCE_UID].as_str().is_some_and(lives) {
+                continue;
+            }
             let path = format!("projects/{PROJECT}/zones/{}/{kind}/{}", place.at, place.name);
             let get = Request { method: Method::Get, path, query: Vec::new(), body: None };
             let shown = self.run.with_world(|world| world.peek(&get)).body;
-            let body = json!({"labels": labels, "labelFingerprint": shown["labelFingerprint"]});
+            let body = json!({"labels": before, "labelFingerprint": shown["labelFingerprint"]});
             self.run.shared().note(Weight::Headline, MEDDLER, format!("puts the labels of {} back", place.name), "");
             self.sends(Method::Post, &place, kind, "/setLabels", &[], Some(body));
         }
