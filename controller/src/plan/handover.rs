@@ -217,9 +217,7 @@ impl Planner<'_> {
                 other => other,
             },
             HostKind::Pod => match self.pod_host_gone(to) {
-                Progress::Done if self.home_is_free(to) || self.still_has_home(transition.from.as_ref()) => {
-                    Progress::Done
-                }
+                Progress::Done if self.home_is_free(to) || self.never_had_home(transition, to) => Progress::Done,
                 Progress::Done | Progress::Busy => {
                     self.look_again_in(super::bounds::POLL_URGENT_S);
                     Progress::Busy
@@ -230,10 +228,14 @@ impl Planner<'_> {
         self.onward(progress, Step::Return);
     }
 
-    /// Whether the old host never gave the home up: it could not be asked, say.
-    fn still_has_home(&self, from: Option<&HostRecord>) -> bool {
-        let Some(from) = from.filter(|from| from.kind == HostKind::Vm) else { return false };
-        self.instance(&from.name).present().is_some_and(|it| it.attachment(&self.home_name_of(from)).is_some())
+    /// Whether there is nothing to take back: the old host could not be asked to give the home up, or the copy was never made.
+    fn never_had_home(&self, transition: &Transition, to: &HostRecord) -> bool {
+        let from = transition.from.as_ref().filter(|from| from.kind == HostKind::Vm);
+        let holds = |from: &HostRecord| {
+            self.instance(&from.name).present().is_some_and(|it| it.attachment(&self.home_name_of(from)).is_some())
+        };
+        let copy = transition.home.as_ref().filter(|_| self.home_of(to) == transition.home.as_ref());
+        from.is_some_and(holds) || copy.is_some_and(|copy| self.disk_of(copy).is_absent())
     }
 
     /// The disk returns to the host that had it.

@@ -2,11 +2,11 @@
 //! first; and every change with every fault and a crash at every plan. After each the last word of the spec holds, and nothing is
 //! left over.
 
-use rehost_api::status::{HostKind, Phase};
+use rehost_api::status::{HomeRecord, HostKind, Phase};
 
 use super::stage::{Crash, Denial, Fault, Stage, pod, vm, vm_with_gpu};
 use crate::desired::{HomePolicy, Power};
-use crate::gce::model::InstanceStatus;
+use crate::gce::model::{Disk, InstanceStatus};
 
 /// More plans than any change takes.
 const PLANS_MAX: usize = 400;
@@ -24,6 +24,8 @@ enum Edit {
     Pod,
     LargerPod,
     Grow,
+    OtherZone,
+    OtherType,
     Stop,
     Start,
     AskStop,
@@ -32,13 +34,15 @@ enum Edit {
     Delete(HomePolicy),
 }
 
-const EDITS: [Edit; 13] = [
+const EDITS: [Edit; 15] = [
     Edit::Larger,
     Edit::Gpu,
     Edit::InPlace,
     Edit::Pod,
     Edit::LargerPod,
     Edit::Grow,
+    Edit::OtherZone,
+    Edit::OtherType,
     Edit::Stop,
     Edit::Start,
     Edit::AskStop,
@@ -59,6 +63,8 @@ impl Edit {
             Self::Pod => stage.wish_for(pod(2000)),
             Self::LargerPod => stage.wish_for(pod(4000)),
             Self::Grow => stage.wish(|it| it.home.size_gb = 200),
+            Self::OtherZone => stage.wish(|it| it.home.zone = "us-central1-b".into()),
+            Self::OtherType => stage.wish(|it| it.home.disk_type = "pd-ssd".into()),
             Self::Stop => stage.power(Power::Stopped),
             Self::Start => stage.power(Power::Running),
             Self::AskStop => {
@@ -82,7 +88,8 @@ impl Edit {
 fn rest(stage: &mut Stage) {
     for _ in 0..WAITS_MAX {
         stage.play();
-        if stage.is_gone() || (is_settled(stage) && stage.status.former.is_none()) {
+        let kept = stage.status.former.is_some() || stage.status.former_home.is_some();
+        if stage.is_gone() || (is_settled(stage) && !kept) {
             return;
         }
         stage.pass(WAIT_S);
@@ -92,26 +99,47 @@ fn rest(stage: &mut Stage) {
 
 fn is_settled(stage: &Stage) -> bool {
     let desired = stage.resolution.wish.as_ref().unwrap();
-    let home = stage.status.home.as_ref().is_some_and(|home| home.size_gb >= desired.home.size_gb);
+    let has_size = |home: &HomeRecord| home.size_gb >= desired.home.size_gb;
+    let suits = |home: &HomeRecord| home.zone == desired.home.zone && home.disk_type == desired.home.disk_type;
     let stopped = stage.status.stopped.is_some() && stage.status.phase == Some(Phase::Stopped);
+    // A home is copied when somebody wants to see it again.
+    let home = stage.status.home.as_ref().is_some_and(|home| has_size(home) && (stopped || suits(home)));
     let host = stage.status.host.as_ref();
     let serves = host.is_some_and(|host| host.serving_since.is_some() && host.last_shape == desired.host.shape);
     stage.status.transition.is_none() && home && (stopped || serves)
 }
 
+/// The disks that are there.
+fn disks(stage: &Stage) -> Vec<&Disk> {
+    stage.disk.iter().chain(stage.others.values().filter_map(|other| other.disk.as_ref())).collect()
+}
+
 /// What must hold in the end, whatever came in between.
-fn judge(stage: &Stage, home: u64) {
+fn judge(stage: &Stage) {
     let why = |what: &str| format!("{what}: {:?}\n{}", stage.status, stage.script);
     let running = stage.instances.values().filter(|it| it.status != InstanceStatus::Stopped).count();
     if stage.is_gone() {
         assert!(stage.instances.is_empty() && stage.pods.is_empty(), "{}", why("a host is left behind"));
-        match stage.resolution.deletion.as_ref().unwrap().policy {
-            HomePolicy::Delete => assert!(stage.disk.is_none(), "{}", why("the disk is left behind")),
-            _ => assert_eq!(stage.disk.as_ref().unwrap().id, home, "{}", why("the disk is gone")),
-        }
+        let kept = match stage.resolution.deletion.as_ref().unwrap().policy {
+            HomePolicy::Delete => 0,
+            _ => 1,
+        };
+        assert_eq!((disks(stage).len(), stage.snapshots.len()), (kept, 0), "{}", why("not what was asked to be kept"));
         return;
     }
-    assert_eq!(stage.disk.as_ref().unwrap().id, home, "{}", why("another disk"));
+    let home = stage.status.home.as_ref().unwrap();
+    let ids: Vec<String> = disks(stage).iter().map(|disk| disk.id.to_string()).collect();
+    assert_eq!(
+        (ids.iter().collect(), stage.snapshots.len()),
+        (home.id.iter().collect::<Vec<_>>(), 0),
+        "{}",
+        why("not one home")
+    );
+    assert!(
+        stage.disk.is_some() || home.zone != "us-central1-a" || home.disk_type != "pd-balanced",
+        "{}",
+        why("the disk is gone")
+    );
     if stage.status.stopped.is_some() {
         assert!(running == 0 && stage.pods.is_empty(), "{}", why("something runs"));
         return;
@@ -147,14 +175,13 @@ fn the_second_of_two_edits_holds_whenever_it_comes() {
             for second in EDITS {
                 for at in 0..=plans_of(&from, first) {
                     let mut stage = from();
-                    let home = stage.disk.as_ref().unwrap().id;
                     first.make(&mut stage);
                     (0..at).for_each(|_| {
                         stage.step();
                     });
                     second.make(&mut stage);
                     rest(&mut stage);
-                    judge(&stage, home);
+                    judge(&stage);
                 }
             }
         }
@@ -172,6 +199,8 @@ fn one_change_one_fault_and_a_crash_at_any_plan_leave_nothing_behind() {
         "instances.detachDisk",
         "instances.delete",
         "disks.resize",
+        "disks.createSnapshot",
+        "disks.insert",
     ];
     let mut faults = vec![Fault::Deaf];
     for verb in refused {
@@ -183,7 +212,6 @@ fn one_change_one_fault_and_a_crash_at_any_plan_leave_nothing_behind() {
                 for crash in [Crash::BeforeActing, Crash::BeforeStoring] {
                     for fault in &faults {
                         let mut stage = from();
-                        let home = stage.disk.as_ref().unwrap().id;
                         stage.say(&format!("{fault:?}")).faults.push(*fault);
                         edit.make(&mut stage);
                         (0..at).for_each(|_| {
@@ -194,7 +222,7 @@ fn one_change_one_fault_and_a_crash_at_any_plan_leave_nothing_behind() {
                         }
                         stage.crash(crash);
                         rest(&mut stage);
-                        judge(&stage, home);
+                        judge(&stage);
                     }
                 }
             }
