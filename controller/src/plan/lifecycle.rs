@@ -36,11 +36,19 @@ impl Planner<'_> {
         }
     }
 
-    /// The wish cannot be fulfilled as written. What runs is left as it is, but for this: who wants it stopped gets it stopped, and what
-    /// somebody else has stopped or started is known for what it is.
+    /// The wish cannot be fulfilled as written.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         self.follow_clock();
         self.take_requests();
+        if let Some(home) = self.memory.home.clone() {
+            self.follow_home_size(home);
+        }
+        self.leave_as_it_is(refusal);
+    }
+
+    /// What runs is left as it is, but for this: who wants it stopped gets it stopped, and what somebody else has stopped or started
+    /// is known for what it is.
+    fn leave_as_it_is(&mut self, refusal: &Refusal) {
         self.situation = Situation::Refused(refusal.clone());
         match self.whereabouts() {
             Whereabouts::RunsVm(_) | Whereabouts::RunsPod(_) if self.memory.stopped.is_some() => {
@@ -136,7 +144,7 @@ impl Planner<'_> {
         }
         let home = self.follow_home_size(home);
         if desired.home.size_gb < home.size_gb {
-            self.situation = Situation::Refused(Refusal {
+            self.leave_as_it_is(&Refusal {
                 reason: Reason::HomeShrink,
                 field: "spec.storage.size".to_owned(),
                 message: format!(

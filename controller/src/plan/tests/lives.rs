@@ -4,7 +4,7 @@ use rehost_api::conditions::Reason;
 use rehost_api::status::Step;
 
 use super::stage::{Stage, pod, vm};
-use crate::desired::Refusal;
+use crate::desired::{Power, Refusal};
 use crate::gce::model::InstanceStatus;
 use crate::plan::{Action, Situation};
 
@@ -74,4 +74,34 @@ fn a_host_that_somebody_stops_while_the_wish_is_refused_serves_no_more() {
     assert!(stage.status.host.as_ref().unwrap().serving_since.is_some(), "{}", stage.script);
     let ready = stage.status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "UnknownMachineType"));
+}
+
+/// A wish for a smaller home is refused like any other: who wants the notebook stopped gets it stopped, and what somebody else has
+/// stopped is not said to serve.
+#[test]
+fn a_host_is_known_for_what_it_is_while_a_smaller_home_is_wished_for() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.wish(|it| it.home.size_gb -= 10).play();
+    assert!(stage.status.host.as_ref().unwrap().serving_since.is_some(), "a refusal stops nothing");
+    let name = stage.status.host.clone().unwrap().name;
+    stage.instance(&name).status = InstanceStatus::Stopped;
+    stage.play();
+    assert_eq!(stage.status.host.as_ref().unwrap().serving_since, None, "{}", stage.script);
+
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.wish(|it| it.home.size_gb -= 10).power(Power::Stopped).play();
+    let status = stage.instance(&name).status.clone();
+    assert_eq!(status, InstanceStatus::Stopped, "{}", stage.script);
+}
+
+/// Somebody lets a home grow while the wish is refused for something else: status says how large it is.
+#[test]
+fn a_home_that_grew_while_the_wish_is_refused_is_on_record() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    let wished_gb = stage.status.home.as_ref().unwrap().size_gb;
+    let (reason, field) = (Reason::NotAllowedByClass, "spec.host.vm.machineType".into());
+    stage.resolution.wish = Err(Refusal { reason, field, message: "it is not allowed".into() });
+    stage.disk.as_mut().unwrap().size_gb += 50;
+    stage.play();
+    assert_eq!(stage.status.home.as_ref().unwrap().size_gb, wished_gb + 50);
 }
