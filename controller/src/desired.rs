@@ -14,6 +14,7 @@ mod pod;
 mod quota;
 mod refuse;
 mod resolve;
+mod room;
 mod suspension;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use calendar::Calendar;
 pub use clock::{Clock, Lifetime, Schedule, Turn};
 pub use facts::{Facts, NamespaceFacts, Needs, needs};
 pub use resolve::resolve;
+pub use room::Room;
 pub use suspension::obstacle as obstacle_to_suspension;
 pub use when::{When, Window};
 
@@ -113,6 +115,8 @@ pub struct Desired {
     pub in_place: bool,
     /// Whether a change that had to stop the host first goes back to the last shape when there is no capacity.
     pub return_on_stockout: bool,
+    /// Whether the quotas have room for the wished host beside the present one.
+    pub room: Room,
     /// When a change of host may be made.
     pub when: When,
     /// How long the old host is kept, stopped, after a handover.

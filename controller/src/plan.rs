@@ -29,6 +29,7 @@ mod ownership;
 mod pod;
 mod pod_settings;
 mod rebuild;
+mod room;
 mod situation;
 mod stop;
 mod suspension;

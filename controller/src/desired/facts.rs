@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use rehost_api::shape::HostShape;
 use rehost_api::{Notebook, NotebookClass};
 
 use super::words::{Asked, ClassWord, digest, listed, pinned};
@@ -70,13 +71,17 @@ fn needed(notebook: &Notebook, class: &Seen<Arc<NotebookClass>>) -> Option<Needs
     let class = ClassWord::of(notebook, class).ok()?;
     let hosts = listed(notebook, &class).ok()?;
     let placement = home::placement(notebook, &class, &hosts).ok()?;
-    if placement.claim || pinned(notebook, &digest(notebook, &placement.zone)).is_some() {
+    if placement.claim {
         return None;
+    }
+    if let Some(resolved) = pinned(notebook, &digest(notebook, &placement.zone)) {
+        return needed_for_a_change(notebook, &resolved.host, placement);
     }
     // What is refused anyway is not asked for, least of all in projects that the class does not allow.
     allowed::hosts_allowed(notebook, &class, &placement.zone, &hosts).ok()?;
     home::suits(notebook, &class, &placement, &hosts).ok()?;
     let mut needs = Needs { project: placement.project, zone: placement.zone, ..Needs::default() };
+    needs.machine_types.extend(present_machine(notebook));
     for host in &hosts {
         match &host.asked {
             Asked::Vm(vm) => {
@@ -93,6 +98,19 @@ fn needed(notebook: &Notebook, class: &Seen<Arc<NotebookClass>>) -> Option<Needs
         }
     }
     Some(needs)
+}
+
+/// While the host that runs is not the wished one, it matters whether the quotas have room for both.
+fn needed_for_a_change(notebook: &Notebook, wished: &HostShape, placement: home::Placement) -> Option<Needs> {
+    let status = notebook.status.as_ref()?;
+    let host = status.host.as_ref().filter(|host| host.last_shape != *wished && status.transition.is_none())?;
+    let (HostShape::Vm(present), HostShape::Vm(wished)) = (&host.last_shape, wished) else { return None };
+    let machine_types = [present, wished].map(|shape| shape.machine_type.clone()).into();
+    Some(Needs { project: placement.project, zone: placement.zone, machine_types, quotas: true, ..Needs::default() })
+}
+
+fn present_machine(notebook: &Notebook) -> Option<String> {
+    notebook.status.as_ref()?.host.as_ref()?.machine_type.clone()
 }
 
 fn default_images(class: &ClassWord<'_>) -> Vec<String> {
@@ -115,6 +133,8 @@ pub struct Facts {
     pub images: BTreeMap<String, Seen<ImageFacts>>,
     /// The quotas of the zone's region.
     pub quotas: Option<Seen<Vec<Quota>>>,
+    /// The quotas of the whole project.
+    pub project_quotas: Option<Seen<Vec<Quota>>>,
 }
 
 impl Facts {
@@ -136,8 +156,10 @@ impl Facts {
         let quotas = async {
             if needs.quotas { Some(catalogue.region_quota(&needs.project, place.region()).await) } else { None }
         };
-        let (machine_types, accelerator_types, images, quotas) =
-            futures::join!(machine_types, accelerator_types, images, quotas);
+        let project_quotas =
+            async { if needs.quotas { Some(catalogue.project_quota(&needs.project).await) } else { None } };
+        let (machine_types, accelerator_types, images, quotas, project_quotas) =
+            futures::join!(machine_types, accelerator_types, images, quotas, project_quotas);
         let machine_types: BTreeMap<String, Seen<MachineType>> = machine_types.into_iter().collect();
         let near = near(catalogue, &place, &machine_types).await;
         Facts {
@@ -146,6 +168,7 @@ impl Facts {
             accelerator_types: accelerator_types.into_iter().collect(),
             images: images.into_iter().collect(),
             quotas,
+            project_quotas,
         }
     }
 
@@ -161,10 +184,10 @@ impl Facts {
         self.images.get(reference).map_or_else(not_asked, Seen::as_ref)
     }
 
-    /// The limit of a quota, where it is known.
-    pub(super) fn quota_limit(&self, metric: &str) -> Option<f64> {
-        let quotas = self.quotas.as_ref()?.present()?;
-        quotas.iter().find(|quota| quota.metric == metric).map(|quota| quota.limit)
+    /// A quota of the region or of the project, where it is known.
+    pub(super) fn quota(&self, metric: &str) -> Option<&Quota> {
+        let known = [&self.quotas, &self.project_quotas].into_iter().flatten().filter_map(Seen::present);
+        known.flatten().find(|quota| quota.metric == metric)
     }
 }
 

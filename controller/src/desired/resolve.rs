@@ -13,7 +13,7 @@ use super::facts::NamespaceFacts;
 use super::words::{ClassWord, digest, listed, pinned};
 use super::{
     Deletion, Desired, Facts, Power, Refusal, Requests, Resolution, Subject, WishedHost, allowed, clock, content,
-    defaults, home, host, pod, unacted, when,
+    defaults, home, host, pod, room, unacted, when,
 };
 use crate::access::AccessHashes;
 use crate::seen::Seen;
@@ -83,12 +83,15 @@ fn wish(
     };
     allowed::content_allowed(notebook, &class, power(notebook))?;
     let shapes = content::in_pods(notebook, shapes)?;
+    let zone = placement.zone.clone();
     let home = home::wished(notebook, &class, placement, &shapes, before.is_some())?;
     let times = Times::of(notebook, &class)?;
     clock::schedule(notebook)?;
     clock::lifetime(notebook, &class)?;
+    let host = wished_host(digest, shapes)?;
     Ok(Desired {
-        host: wished_host(digest, shapes)?,
+        room: room::room(notebook, &zone, &host.shape, facts),
+        host,
         home,
         in_place: how(notebook, &class) == ResizeHow::InPlace,
         return_on_stockout: on_stockout(notebook) == OnStockout::Return,

@@ -283,6 +283,7 @@ fn facts() -> Facts {
             image("silent", None),
             ("projects/demo-project/global/images/gone".to_owned(), Seen::Absent),
         ]),
+        project_quotas: None,
         quotas: Some(Seen::Present(vec![
             quota("CPUS", 24.0),
             quota("NVIDIA_T4_GPUS", 2.0),

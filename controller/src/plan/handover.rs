@@ -20,6 +20,7 @@ impl Planner<'_> {
         let (Some(from), Some(to)) = (transition.from.clone(), transition.to.clone()) else { return self.lost_step() };
         match transition.step {
             Step::Snapshot => self.copy_ahead(&to),
+            Step::Halt => self.halt_first(&from, &to),
             Step::Obtain => self.obtain(&to),
             Step::Copy => self.copy(&from),
             Step::LetGo => self.let_go(&transition, &from),
@@ -31,7 +32,6 @@ impl Planner<'_> {
             Step::Abandon => self.abandon_handover(&transition, &to),
             Step::Home
             | Step::Boot
-            | Step::Halt
             | Step::Suspend
             | Step::Resume
             | Step::Set

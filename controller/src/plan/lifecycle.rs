@@ -309,7 +309,21 @@ impl Planner<'_> {
     }
 
     /// Begins a handover, once a host of an earlier one is gone: never more than two hosts.
-    fn begin_handover(&mut self, desired: &Desired, shape: &HostShape, candidate: i64) {
+    pub(super) fn begin_handover(&mut self, desired: &Desired, shape: &HostShape, candidate: i64) {
+        if !self.former_has_gone() || self.waits_for_the_former_home(desired) {
+            return;
+        }
+        let next = self.next_home(desired);
+        let to = self.new_host(shape);
+        // Who serves nobody is not interrupted: then one snapshot is enough.
+        let serves = self.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some());
+        let step = if next.is_some() && serves { Step::Snapshot } else { Step::Obtain };
+        self.begin(TransitionKind::Handover, step, Some(to), candidate);
+        self.lead_to(next);
+    }
+
+    /// Whether no host of an earlier handover is left: one that is still kept is removed now.
+    pub(super) fn former_has_gone(&mut self) -> bool {
         let former = self.memory.former.as_mut().map(|former| {
             former.keep_until = former.keep_until.min(self.now);
             former.host.name.clone()
@@ -320,18 +334,10 @@ impl Planner<'_> {
                 step: Step::Obtain,
                 detail: format!("what the last handover has left, {left}, is removed first"),
             };
-            return self.look_again_in(super::bounds::POLL_S);
+            self.look_again_in(super::bounds::POLL_S);
+            return false;
         }
-        if self.waits_for_the_former_home(desired) {
-            return;
-        }
-        let next = self.next_home(desired);
-        let to = self.new_host(shape);
-        // Who serves nobody is not interrupted: then one snapshot is enough.
-        let serves = self.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some());
-        let step = if next.is_some() && serves { Step::Snapshot } else { Step::Obtain };
-        self.begin(TransitionKind::Handover, step, Some(to), candidate);
-        self.lead_to(next);
+        true
     }
 
     /// The wished host or the fallback whose turn it is; none while the next round has not come.
@@ -353,8 +359,11 @@ impl Planner<'_> {
         Some((0, desired.host.shape.clone()))
     }
 
-    /// Whether the last shape that ran is none of the candidates, and its host does not run now.
+    /// Whether the last shape that ran is none of the candidates, its host does not run now, and the notebook may go back to it.
     pub(super) fn last_shape_is_left(&self) -> bool {
+        if self.wish().is_some_and(|desired| !desired.return_on_stockout) {
+            return false;
+        }
         let (Some(host), Some(resolved)) = (&self.memory.host, &self.memory.resolved) else { return false };
         let candidate = resolved.host == host.last_shape || resolved.fallbacks.contains(&host.last_shape);
         host.kind == HostKind::Vm && host.serving_since.is_none() && !candidate

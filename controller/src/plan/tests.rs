@@ -10,6 +10,7 @@ mod faults;
 mod lives;
 mod others;
 mod ownership;
+mod room;
 mod small_world;
 mod stage;
 mod stories;

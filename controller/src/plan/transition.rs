@@ -109,6 +109,20 @@ impl Planner<'_> {
         let wished = transition.candidate == 0 && transition.reason.is_none();
         if wished && !matches!(transition.kind, TransitionKind::Grow | TransitionKind::Follow) {
             self.memory.retry = None;
+        } else {
+            self.plan_next_round(transition.candidate);
+        }
+    }
+
+    /// The last shape that ran is back in place of all that is wished for: the next round comes in its time.
+    fn plan_next_round(&mut self, candidate: i64) {
+        let candidates = self.wish().map_or(i64::MAX, |desired| desired.host.candidates());
+        let now = self.now;
+        if let Some(retry) =
+            self.memory.retry.as_mut().filter(|retry| retry.next_try.is_none() && candidate >= candidates)
+        {
+            retry.rounds += 1;
+            retry.next_try = Some(now + jiff::SignedDuration::from_secs(round_pause_s(retry.rounds)));
         }
     }
 

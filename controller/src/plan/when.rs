@@ -80,7 +80,8 @@ impl Planner<'_> {
             Ok(()) => true,
             Err(words) => {
                 let difference = self.difference(host, desired);
-                self.situation = Situation::ChangePending(format!("{difference}, {words}"));
+                let room = Self::words_of_room(desired);
+                self.situation = Situation::ChangePending(format!("{difference}, {words}{room}"));
                 false
             }
         }

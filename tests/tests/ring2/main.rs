@@ -8,6 +8,7 @@ mod lives;
 mod ownership;
 mod planted;
 mod pods;
+mod room;
 mod when;
 
 use rehost_tests::sim::{Extent, Length, Plan, Rates, Settings};

@@ -77,7 +77,9 @@ shelves! {
     ZoneOperations {}
     RegionOperations {}
     GlobalOperations {}
-    Projects {}
+    Projects {
+        get(model::projects::GetRequest) -> Project: |req| req.project;
+    }
 }
 
 impl Sweep for Shelf {
@@ -122,6 +124,7 @@ async fn each_answer_is_found_under_its_name() {
         ("r1-a/nvidia-tesla-t4".into(), json!({"name": "nvidia-tesla-t4", "maximumCardsPerInstance": 4})),
         ("images/notebook-cpu".into(), json!({"name": "notebook-cpu-7", "architecture": "ARM64", "diskSizeGb": "10"})),
         ("r1".into(), json!({"quotas": [{"metric": "CPUS", "limit": 24, "usage": 1}]})),
+        ("p".into(), json!({"quotas": [{"metric": "GPUS_ALL_REGIONS", "limit": 1, "usage": 1}]})),
     ];
     let shelf = Arc::new(Shelf { things: things.into(), asked: Mutex::default() });
     let needs = Needs {
@@ -150,6 +153,7 @@ async fn each_answer_is_found_under_its_name() {
     let link = facts.images[family].present().map(|image| image.link.as_str());
     assert_eq!(link, Some("projects/images/global/images/notebook-cpu-7"));
     assert!(matches!(&facts.quotas, Some(Seen::Present(quotas)) if quotas[0].metric == "CPUS"));
+    assert!(matches!(&facts.project_quotas, Some(Seen::Present(quotas)) if quotas[0].metric == "GPUS_ALL_REGIONS"));
 }
 
 #[tokio::test]

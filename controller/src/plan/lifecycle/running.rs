@@ -177,10 +177,8 @@ impl Planner<'_> {
             self.begin_handover(desired, &shape, candidate);
         } else if self.can_resize_live(&shape) {
             self.begin_live_resize(&shape);
-        } else if desired.in_place && self.can_change_in_place(&shape) {
-            self.begin_in_place(&shape, candidate);
         } else {
-            self.begin_handover(desired, &shape, candidate);
+            self.begin_change(desired, &shape, candidate);
         }
     }
 

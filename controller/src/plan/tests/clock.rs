@@ -51,6 +51,7 @@ fn a_notebook_stops_and_starts_by_its_schedule() {
     assert!(runs(&stage), "who creates it at night has it until the next stop");
     stage.now = "2026-01-01T07:30:00Z".parse().unwrap();
     assert_eq!(stage.observed_wake_at(), "2026-01-01T08:00:00Z");
+    stage.script.clear();
     at(stage.say("eight in the morning"), "2026-01-01T08:00:00Z");
     at(stage.say("eight in the evening"), "2026-01-01T20:00:00Z");
     assert_eq!(stage.status.stopped.as_ref().unwrap().reason, StopReason::Schedule);

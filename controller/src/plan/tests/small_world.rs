@@ -120,10 +120,7 @@ fn judge(stage: &Stage) {
     let running = stage.instances.values().filter(|it| it.status != InstanceStatus::Stopped).count();
     if stage.is_gone() {
         assert!(stage.instances.is_empty() && stage.pods.is_empty(), "{}", why("a host is left behind"));
-        let kept = match stage.resolution.deletion.as_ref().unwrap().policy {
-            HomePolicy::Delete => 0,
-            _ => 1,
-        };
+        let kept = usize::from(stage.resolution.deletion.as_ref().unwrap().policy != HomePolicy::Delete);
         assert_eq!((disks(stage).len(), stage.snapshots.len()), (kept, 0), "{}", why("not what was asked to be kept"));
         return;
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::access::AccessHashes;
 use crate::desired::{
-    Clock, Deletion, Desired, HomePolicy, Power, Requests, Resolution, Subject, When, WishedContent, WishedHome,
+    Clock, Deletion, Desired, HomePolicy, Power, Requests, Resolution, Room, Subject, When, WishedContent, WishedHome,
     WishedHost,
 };
 use crate::gce::GceError;
@@ -173,6 +173,7 @@ impl Stage {
             },
             in_place: false,
             return_on_stockout: true,
+            room: Room::Enough,
             when: When::Now,
             keep_old_s: 900,
             keep_stopped_s: 7 * 86_400,
