@@ -182,6 +182,8 @@ pub struct WishedHost {
     pub shape: HostShape,
     /// What is tried in its place, in order.
     pub fallbacks: Vec<HostShape>,
+    /// Those of them that stay stopped when Compute Engine takes them back.
+    pub stay_preempted: Vec<HostShape>,
 }
 
 impl WishedHost {

@@ -14,6 +14,7 @@ mod clock;
 mod conversion;
 mod create;
 mod delete;
+mod ended;
 mod evidence;
 mod exposure;
 mod follow;

@@ -93,6 +93,24 @@ pub struct VmShape {
     /// Whether secure boot is on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secure_boot: bool,
+    /// Whether it goes without a virtual trusted platform module.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_vtpm: bool,
+    /// Whether changes of its boot sequence are not reported.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_integrity_monitoring: bool,
+    /// After how many seconds Compute Engine stops it; 0 for never.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub max_run_duration_s: i64,
+    /// The one reservation that it is taken from; empty for any that fits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 128))]
+    pub reservation: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_no_time(seconds: &i64) -> bool {
+    *seconds == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -7,7 +7,7 @@ use rehost_api::shape::{Gpu, HostShape, Provisioning, VmShape};
 
 use super::families::{self, Gpus};
 use super::words::{Asked, ClassWord, Listed};
-use super::{Facts, Refusal, defaults, pod, quota};
+use super::{Facts, Refusal, defaults, pod, quota, resolve};
 use crate::gce::model::{Architecture, ImageFacts, MachineType};
 use crate::gce::mutation::Place;
 use crate::seen::Seen;
@@ -75,6 +75,12 @@ impl Asking<'_> {
         // What the words alone refuse comes first, so that it is said also while the cloud cannot be seen.
         self.gpu_fits(&name, vm.gpu.as_ref())?;
         self.local_ssds_fit(&name, vm)?;
+        let shielded = vm.shielded.clone().unwrap_or_default();
+        let without_vtpm = shielded.vtpm == Some(false);
+        if without_vtpm && shielded.integrity_monitoring == Some(true) {
+            let message = "'true' needs the module whose vtpm is false: leave one of them out".to_owned();
+            return Err(self.refuse(Reason::Refused, "shielded.integrityMonitoring", message));
+        }
         let boot_disk = vm.boot_disk.clone().unwrap_or_default();
         let boot_type = self.boot_type(&name, &boot_disk)?;
         let subnetwork = self.subnetwork(vm)?;
@@ -96,7 +102,12 @@ impl Asking<'_> {
             external_address: vm.external_address.unwrap_or_default() == ExternalAddress::Ephemeral,
             min_cpu_platform: vm.min_cpu_platform.clone().unwrap_or_default(),
             local_ssds: vm.local_ssds.map_or(0, |count| i32::try_from(count).unwrap_or(i32::MAX)),
-            secure_boot: vm.shielded.as_ref().and_then(|shielded| shielded.secure_boot).unwrap_or(false),
+            secure_boot: shielded.secure_boot.unwrap_or(false),
+            without_vtpm,
+            // There is nothing to monitor without the module.
+            without_integrity_monitoring: without_vtpm || shielded.integrity_monitoring == Some(false),
+            max_run_duration_s: self.max_run_duration_s(vm)?,
+            reservation: vm.reservation.clone().unwrap_or_default(),
         };
         if wished {
             quota::enough(&self.path, &shape, machine, Place::new("", self.zone).region(), self.facts)?;
@@ -104,13 +115,18 @@ impl Asking<'_> {
         Ok(shape)
     }
 
-    /// Flex start needs an end, and this version sets none.
+    fn max_run_duration_s(&self, vm: &VmHost) -> Result<i64, Refusal> {
+        let field = format!("{}.maxRunDuration", self.path);
+        vm.max_run_duration.as_ref().map_or(Ok(0), |text| resolve::seconds(&field, text))
+    }
+
+    /// Flex start queues for capacity, for which this version does not wait.
     fn provisioning(&self, vm: &VmHost) -> Result<(), Refusal> {
         match vm.provisioning.unwrap_or_default() {
             Provisioning::Standard | Provisioning::Spot => Ok(()),
             Provisioning::FlexStart => Err(Refusal::not_yet(
                 format!("{}.provisioning", self.path),
-                "'FlexStart' needs a maxRunDuration, which this version does not set: write Standard or Spot",
+                "'FlexStart' waits in a queue for capacity, which this version does not do: write Standard or Spot",
             )),
         }
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rehost_api::conditions::Reason;
 use rehost_api::duration::DurationText;
 use rehost_api::labels;
-use rehost_api::notebook::{OnStockout, PowerState, ResizeHow};
+use rehost_api::notebook::{OnPreemption, OnStockout, PowerState, ResizeHow};
 use rehost_api::shape::HostShape;
 use rehost_api::{Notebook, NotebookClass};
 
 use super::facts::NamespaceFacts;
-use super::words::{ClassWord, digest, listed, pinned};
+use super::words::{Asked, ClassWord, Listed, digest, listed, pinned};
 use super::{
     Deletion, Desired, Facts, Power, Refusal, Requests, Resolution, Subject, WishedHost, allowed, clock, content,
     defaults, home, host, pod, room, unacted, when,
@@ -88,7 +88,7 @@ fn wish(
     let times = Times::of(notebook, &class)?;
     clock::schedule(notebook)?;
     clock::lifetime(notebook, &class)?;
-    let host = wished_host(digest, shapes)?;
+    let host = wished_host(digest, shapes, &hosts)?;
     Ok(Desired {
         room: room::room(notebook, &zone, &host.shape, facts),
         host,
@@ -121,12 +121,18 @@ fn namespace_lives(notebook: &Notebook, namespace: &Seen<NamespaceFacts>) -> Res
     }
 }
 
-fn wished_host(digest: String, shapes: Vec<HostShape>) -> Result<WishedHost, Refusal> {
+fn wished_host(digest: String, shapes: Vec<HostShape>, hosts: &[Listed]) -> Result<WishedHost, Refusal> {
+    let stays = |host: &Listed| match &host.asked {
+        Asked::Vm(vm) => vm.on_preemption == Some(OnPreemption::Stop),
+        Asked::Pod(_) => false,
+    };
+    let stay_preempted = shapes.iter().zip(hosts).filter(|(_, host)| stays(host)).map(|(shape, _)| shape.clone());
+    let stay_preempted = stay_preempted.collect();
     let mut shapes = shapes.into_iter();
     let Some(shape) = shapes.next() else {
         return Err(Refusal::new(Reason::Refused, "spec.host", "no host is named: write vm or pod"));
     };
-    Ok(WishedHost { digest, shape, fallbacks: shapes.collect() })
+    Ok(WishedHost { digest, shape, fallbacks: shapes.collect(), stay_preempted })
 }
 
 fn power(notebook: &Notebook) -> Power {

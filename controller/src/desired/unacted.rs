@@ -3,7 +3,7 @@
 //! A line begins with the field, in full; status looks for `spec.source` and `spec.idle`.
 
 use rehost_api::Notebook;
-use rehost_api::notebook::{DeletionPolicy, VmHost};
+use rehost_api::notebook::DeletionPolicy;
 
 use super::words::{Asked, ClassWord, Listed};
 
@@ -13,8 +13,7 @@ const LINE_LENGTH_MAX: usize = 256;
 
 /// The lines, in the order of the spec.
 pub(super) fn lines(notebook: &Notebook, class: &ClassWord<'_>, hosts: &[Listed]) -> Vec<String> {
-    let mut lines: Vec<String> = hosts.iter().flat_map(host_lines).collect();
-    lines.extend(storage_lines(notebook, class));
+    let mut lines = storage_lines(notebook, class);
     let spec = &notebook.spec;
     let only_pods = hosts.iter().all(|host| matches!(host.asked, Asked::Pod(_)));
     let secret = spec.source.as_ref().and_then(|source| source.credentials.as_ref()?.secret.as_ref());
@@ -67,54 +66,6 @@ fn whose(own: bool, given: bool, class: &ClassWord<'_>) -> Option<String> {
         (false, true) => Some(format!(" (of class {})", class.name)),
         (false, false) => None,
     }
-}
-
-fn host_lines(host: &Listed) -> Vec<String> {
-    let vm = match &host.asked {
-        Asked::Vm(vm) => vm,
-        // Every field of a pod is part of its shape.
-        Asked::Pod(_) => return Vec::new(),
-    };
-    let path = format!("{}.vm", host.path);
-    vm_fields(vm).into_iter().map(|(field, words)| format!("{path}.{field}: {words}")).collect()
-}
-
-/// The fields of a VM that are set and are not part of its shape. All fields are named, so that a new one is not forgotten.
-fn vm_fields(vm: &VmHost) -> Vec<(&'static str, &'static str)> {
-    let VmHost {
-        machine_type: _,
-        gpu: _,
-        provisioning: _,
-        on_preemption,
-        max_run_duration,
-        reservation,
-        boot_disk: _,
-        service_account: _,
-        subnetwork: _,
-        tags: _,
-        labels: _,
-        external_address: _,
-        shielded,
-        min_cpu_platform: _,
-        local_ssds: _,
-    } = vm;
-    let off =
-        |switch: fn(&rehost_api::notebook::Shielded) -> Option<bool>| shielded.as_ref().and_then(switch) == Some(false);
-    [
-        (on_preemption.is_some(), "onPreemption", "a preempted machine is always started again yet"),
-        (max_run_duration.is_some(), "maxRunDuration", "the machine's time is not limited yet"),
-        (reservation.is_some(), "reservation", "a reservation is not asked for by name yet"),
-        (off(|shielded| shielded.vtpm), "shielded.vtpm", "the trusted platform module is not switched off yet"),
-        (
-            off(|shielded| shielded.integrity_monitoring),
-            "shielded.integrityMonitoring",
-            "the monitoring is not switched off yet",
-        ),
-    ]
-    .into_iter()
-    .filter(|(set, ..)| *set)
-    .map(|(_, field, words)| (field, words))
-    .collect()
 }
 
 fn storage_lines(notebook: &Notebook, class: &ClassWord<'_>) -> Vec<String> {

@@ -287,9 +287,8 @@ impl Planner<'_> {
 
     /// The host is stopped or suspended: it is started or resumed, set and started, or left for another.
     fn run_from_rest(&mut self, desired: &Desired, sleeps: bool) {
-        if self.memory.host.as_ref().is_some_and(|host| host.serving_since.is_some()) {
-            self.note(true, Reason::HostFailed, "The host was stopped, not by our doing; it is started again.");
-            self.serve_no_more();
+        if self.notice_end(desired, sleeps) {
+            return;
         }
         let Some((candidate, shape)) = self.candidate(desired) else { return };
         self.handled_restart();

@@ -12,6 +12,7 @@ mod others;
 mod ownership;
 mod room;
 mod small_world;
+mod spot;
 mod stage;
 mod stories;
 mod suspension;

@@ -9,6 +9,7 @@ mod ownership;
 mod planted;
 mod pods;
 mod room;
+mod spot;
 mod when;
 
 use rehost_tests::sim::{Extent, Length, Plan, Rates, Settings};

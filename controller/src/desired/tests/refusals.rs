@@ -265,6 +265,11 @@ fn words_that_only_an_older_definition_let_through() {
         ("{storage: {size: 100GB}}", "spec.storage.size"),
         ("{resize: {keepOld: soon}}", "spec.resize.keepOld"),
         ("{lifetime: {after: long}}", "spec.lifetime.after"),
+        ("{host: {vm: {maxRunDuration: long}}}", "spec.host.vm.maxRunDuration"),
+        (
+            "{host: {vm: {shielded: {vtpm: false, integrityMonitoring: true}}}}",
+            "spec.host.vm.shielded.integrityMonitoring",
+        ),
         ("{resize: {when: Window}}", "spec.resize.window"),
         ("{resize: {when: Window, window: {schedule: 0 2 * * *, duration: long}}}", "spec.resize.window.duration"),
         ("{host: {pod: {resources: {cpu: two}}}}", "spec.host.pod.resources.cpu"),

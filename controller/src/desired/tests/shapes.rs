@@ -53,6 +53,7 @@ fn a_vm_of_which_everything_is_said() {
         min_cpu_platform: "Intel Skylake".into(),
         local_ssds: 2,
         secure_boot: true,
+        ..VmShape::default()
     };
     assert_eq!(story.vm(), expected);
 }
@@ -225,6 +226,22 @@ fn a_claim_needs_nothing_of_the_cloud() {
     // A VM of such a class has a disk, and a class of claims has no StorageClass for it.
     let vm = super::story("{}").class("{pods: {homes: Claim, storageClassName: local}}").wish().home;
     assert_eq!((vm.claim, vm.storage_class.as_str()), (false, "rehost-home"));
+}
+
+#[test]
+fn a_vm_with_an_end_a_reservation_and_switches() {
+    let spec = "{host: {vm: {provisioning: Spot, onPreemption: Stop, maxRunDuration: 8h, reservation: team-a,
+        shielded: {vtpm: false}}}, fallbacks: [{vm: {machineType: g2-standard-8}}]}";
+    let host = story(spec).wish().host;
+    let rehost_api::shape::HostShape::Vm(vm) = &host.shape else { panic!("{host:?}") };
+    assert_eq!((vm.max_run_duration_s, vm.reservation.as_str()), (28_800, "team-a"));
+    assert!(vm.without_vtpm && vm.without_integrity_monitoring && !vm.secure_boot);
+    assert_eq!(host.stay_preempted, [host.shape]);
+    let plain = story("{}").wish().host;
+    assert!(
+        matches!(&plain.shape, rehost_api::shape::HostShape::Vm(vm) if vm.max_run_duration_s == 0 && !vm.without_vtpm)
+    );
+    assert!(plain.stay_preempted.is_empty());
 }
 
 #[test]

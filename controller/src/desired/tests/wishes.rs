@@ -133,15 +133,7 @@ fn every_field_that_is_not_acted_on_is_listed() {
         ("{}", &[][..]),
         ("{host: {pod: {}}}", &[]),
         ("{host: {vm: {shielded: {vtpm: true}}}, resize: {when: NextStop}, storage: {deletionPolicy: Delete}}", &[]),
-        ("{host: {vm: {onPreemption: Stop}}}", &["spec.host.vm.onPreemption"]),
-        (
-            "{fallbacks: [{vm: {maxRunDuration: 8h, reservation: r}}]}",
-            &["spec.fallbacks[0].vm.maxRunDuration", "spec.fallbacks[0].vm.reservation"],
-        ),
-        (
-            "{host: {vm: {shielded: {vtpm: false, integrityMonitoring: false}}}}",
-            &["spec.host.vm.shielded.vtpm", "spec.host.vm.shielded.integrityMonitoring"],
-        ),
+        ("{host: {vm: {provisioning: Spot, onPreemption: Stop, maxRunDuration: 8h, reservation: r}}}", &[]),
         ("{storage: {deletionPolicy: Snapshot}}", &["spec.storage.deletionPolicy: Snapshot keeps the disk"]),
         ("{storage: {backups: {schedule: 0 3 * * *}}}", &["spec.storage.backups"]),
         ("{buckets: [{path: data, name: team-a-data}], source: {repository: 'https://github.com/org/x'}}", &[]),

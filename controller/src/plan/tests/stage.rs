@@ -160,7 +160,7 @@ impl Stage {
         let subject =
             Subject { cluster: "c".into(), namespace: "team-a".into(), name: "taxi".into(), uid: "uid-1".into() };
         let desired = Desired {
-            host: WishedHost { digest: String::new(), shape, fallbacks: Vec::new() },
+            host: WishedHost { digest: String::new(), shape, fallbacks: Vec::new(), stay_preempted: Vec::new() },
             home: WishedHome {
                 claim: false,
                 project: "p".into(),

@@ -93,14 +93,21 @@ impl Planner<'_> {
             home: with_home.then(|| self.home_name_of(host)),
             min_cpu_platform: (!shape.min_cpu_platform.is_empty()).then(|| shape.min_cpu_platform.clone()),
             local_ssds: u32::try_from(shape.local_ssds).unwrap_or(0),
-            shielded: shape.secure_boot.then_some(Shielded {
-                secure_boot: true,
-                vtpm: true,
-                integrity_monitoring: true,
-            }),
-            reservation: None,
+            shielded: shielded(shape),
+            reservation: (!shape.reservation.is_empty()).then(|| shape.reservation.clone()),
         }
     }
+}
+
+/// What the image and Compute Engine do by themselves is not said.
+fn shielded(shape: &VmShape) -> Option<Shielded> {
+    let switches = Shielded {
+        secure_boot: shape.secure_boot,
+        vtpm: !shape.without_vtpm,
+        integrity_monitoring: !shape.without_integrity_monitoring,
+    };
+    let said = shape.secure_boot || shape.without_vtpm || shape.without_integrity_monitoring;
+    said.then_some(switches)
 }
 
 pub(in crate::plan) fn accelerators(shape: &VmShape) -> Vec<Accelerator> {
@@ -126,8 +133,12 @@ fn brings_gpus(machine_type: &str) -> bool {
 }
 
 pub(in crate::plan) fn scheduling(shape: &VmShape) -> Scheduling {
+    let max_run_duration_s = (shape.max_run_duration_s > 0).then(|| unsigned(shape.max_run_duration_s));
     let (provisioning, automatic_restart, on_termination) = match shape.provisioning {
-        Provisioning::Standard => (mutation::Provisioning::Standard, true, None),
+        Provisioning::Standard => {
+            // The end of its time needs an action; the home and the boot disk stay.
+            (mutation::Provisioning::Standard, true, max_run_duration_s.map(|_| mutation::TerminationAction::Stop))
+        }
         Provisioning::Spot => (mutation::Provisioning::Spot, false, Some(mutation::TerminationAction::Stop)),
         Provisioning::FlexStart => {
             (mutation::Provisioning::FlexStart, false, Some(mutation::TerminationAction::Delete))
@@ -138,6 +149,6 @@ pub(in crate::plan) fn scheduling(shape: &VmShape) -> Scheduling {
         on_host_maintenance: maintenance(shape),
         automatic_restart,
         on_termination,
-        max_run_duration_s: None,
+        max_run_duration_s,
     }
 }
