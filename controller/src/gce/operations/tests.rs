@@ -27,9 +27,13 @@ fn failed(n: u128) -> Value {
 }
 
 fn started(operations: &Operations, uid: &str, n: u128, zone: &str) {
+    started_in(operations, uid, n, Scope::Zone(Place::new("p", zone)));
+}
+
+fn started_in(operations: &Operations, uid: &str, n: u128, scope: Scope) {
     let operation = Operation {
         name: format!("operation-{n}"),
-        scope: Scope::Zone(Place::new("p", zone)),
+        scope,
         request_id: Some(id(n)),
         kind: "insert".into(),
         target: "vm".into(),
@@ -76,6 +80,24 @@ async fn one_list_answers_for_all_notebooks_of_a_zone() {
     cloud.will("zone_operations.list", list(&[wire(3, "RUNNING")]));
     assert_eq!(operations.poll_once(&cloud.gce()).await, Vec::<String>::new(), "no news, and one zone is asked");
     assert_eq!(cloud.calls().len(), 1);
+}
+
+/// A zone's list does not have the deletion of a snapshot: whoever looked only there would wait for ever.
+#[tokio::test]
+async fn what_is_in_no_zone_is_found_beside_its_like() {
+    let (cloud, operations) = (Cloud::new(), Operations::new());
+    started_in(&operations, "u1", 1, Scope::Global { project: "p".into() });
+    started_in(&operations, "u2", 2, Scope::RegionOf(Place::new("p", "us-central1-a")));
+    cloud.will("region_operations.list", list(&[wire(2, "DONE")]));
+    cloud.will("global_operations.list", list(&[]));
+    cloud.will("global_operations.get", Ok(wire(1, "DONE")));
+    assert_eq!(operations.poll_once(&cloud.gce()).await, ["u1", "u2"]);
+    assert!(succeeded(&operations, 1) && succeeded(&operations, 2));
+    let calls = cloud.calls();
+    let asked: Vec<_> = calls.iter().map(|(method, target, _)| (*method, target.as_str())).collect();
+    let lists = [("region_operations.list", "p/us-central1"), ("global_operations.list", "p")];
+    assert!(asked.contains(&lists[0]) && asked.contains(&lists[1]), "{asked:?}");
+    assert!(asked.contains(&("global_operations.get", "operation-1")), "{asked:?}");
 }
 
 #[tokio::test]
