@@ -16,10 +16,7 @@ pub const NEVER_WRITTEN: &[(Reason, &str)] = &[
     (Reason::Suspended, "so is a suspension"),
     (Reason::NotDeclared, "what is not declared has no condition"),
     (Reason::InUse, "use is not told while the host says how it is used"),
-    (
-        Reason::Preempted,
-        "a preempted machine is started again, whatever spec says, and not told apart from a stopped one yet",
-    ),
+    (Reason::Preempted, "no life is on a Spot machine whose onPreemption is Stop yet"),
     (Reason::LimitReached, "the class's limits are not counted yet"),
     (Reason::UnknownZone, "a zone that there is not is told by its machine types yet"),
     (Reason::ChangedByHand, "what was changed by hand is told as HostFailed"),
