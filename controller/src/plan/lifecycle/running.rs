@@ -26,7 +26,10 @@ impl Planner<'_> {
     /// The wish is refused, and the VM runs: if it was started by somebody else it proves itself, as it is.
     pub(super) fn vm_runs_while_refused(&mut self, instance: &Instance) {
         let Some(host) = self.memory.host.clone() else { return };
-        if !self.is_proven(&host, instance) && self.has_home(instance) {
+        if !self.has_home(instance) {
+            // Somebody has detached it: that is put right with the next wish that can be fulfilled.
+            self.serve_no_more();
+        } else if !self.is_proven(&host, instance) {
             self.run_again(&host, true);
         }
     }

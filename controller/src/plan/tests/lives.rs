@@ -105,3 +105,14 @@ fn a_home_that_grew_while_the_wish_is_refused_is_on_record() {
     stage.play();
     assert_eq!(stage.status.home.as_ref().unwrap().size_gb, wished_gb + 50);
 }
+
+/// Somebody detaches the home while the wish is refused: the machine runs, and serves nobody.
+#[test]
+fn a_vm_without_its_home_serves_nobody_while_the_wish_is_refused() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.wish(|it| it.home.size_gb -= 10).play();
+    let name = stage.status.host.clone().unwrap().name;
+    stage.instance(&name).disks.retain(|disk| disk.boot);
+    stage.play();
+    assert_eq!(stage.status.host.as_ref().unwrap().serving_since, None, "{}", stage.script);
+}
