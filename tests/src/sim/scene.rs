@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rehost::plan::returned_name;
 use rehost::watch::slim::{AttachmentSeen, ClaimSeen, PodRole, PodSeen, SliceSeen, VolumeSeen};
 use rehost_api::labels;
 use rehost_api::status::{FormerHost, HostKind, HostRecord, NotebookStatus};
@@ -66,7 +67,12 @@ impl NotebookScene {
 
     /// Whether the record names a host of that kind and name.
     pub fn names_host(&self, kind: HostKind, name: &str) -> bool {
-        self.hosts().any(|host| host.kind == kind && host.name == name)
+        let returns = |host: &HostRecord| {
+            // The pod to which the home comes back has a name of its own, which follows from what is on record.
+            let transition = self.status.transition.as_ref().filter(|_| kind == HostKind::Pod);
+            transition.is_some_and(|transition| returned_name(host, transition) == name)
+        };
+        self.hosts().any(|host| host.kind == kind && (host.name == name || returns(host)))
     }
 }
 

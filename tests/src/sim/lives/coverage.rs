@@ -10,7 +10,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default)]
 pub struct Reached(BTreeMap<(&'static str, String), u64>);
 
-/// Reasons that the controller does not write yet, each with why; they are no gap in the lives.
+/// Reasons that the controller does not write, or that no life can bring about yet, each with why.
 pub const NEVER_WRITTEN: &[(Reason, &str)] = &[
     (Reason::Stopped, "a stop is told by its cause: Asked, Idle"),
     (Reason::Suspended, "so is a suspension"),
@@ -26,7 +26,8 @@ pub const NEVER_WRITTEN: &[(Reason, &str)] = &[
     (Reason::DirtyTree, "nobody works in a simulated tree"),
     (Reason::MountFailed, "simulated pods mount what they can"),
     (Reason::ContentMismatch, "nobody exchanges a home in a life yet"),
-    (Reason::HostUnknown, "hosts of lives without a key"),
+    (Reason::HomeFull, "simulated guests never fill a home"),
+    (Reason::HomeDamaged, "nor damage one"),
 ];
 
 impl Reached {
