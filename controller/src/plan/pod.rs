@@ -198,9 +198,13 @@ impl Planner<'_> {
         self.sweep_settings(&wanted);
     }
 
-    /// A pod that an earlier change has left, a placeholder above all: as long as it is there, it counts as a host.
+    /// A pod that an earlier change has left, a placeholder above all: as long as it is there, or may be, it counts as a host.
     pub(super) fn pod_left_over(&self) -> Option<String> {
-        let Seen::Present(pods) = &self.observed.pods else { return None };
+        let pods = match &self.observed.pods {
+            Seen::Absent => return None,
+            Seen::Unknown(_) => return Some("which cannot be looked at".to_owned()),
+            Seen::Present(pods) => pods,
+        };
         let host = self.memory.host.as_ref().map(|host| host.name.as_str());
         pods.iter().find(|pod| pod.owned && Some(pod.name.as_str()) != host).map(|pod| pod.name.clone())
     }

@@ -6,7 +6,8 @@ use rehost_api::status::Step;
 use super::stage::{Stage, pod, vm};
 use crate::desired::{Power, Refusal};
 use crate::gce::model::InstanceStatus;
-use crate::plan::{Action, Situation};
+use crate::plan::{Action, Situation, plan};
+use crate::seen::Seen;
 
 /// Plans until the change under way has come to that step.
 fn play_to(stage: &mut Stage, step: Step) {
@@ -115,4 +116,18 @@ fn a_vm_without_its_home_serves_nobody_while_the_wish_is_refused() {
     stage.instance(&name).disks.retain(|disk| disk.boot);
     stage.play();
     assert_eq!(stage.status.host.as_ref().unwrap().serving_since, None, "{}", stage.script);
+}
+
+/// The list of pods failed in the very look in which the next handover was to begin: a placeholder was still there, and a third host
+/// was made beside it.
+#[test]
+fn no_handover_begins_while_it_is_not_known_what_pods_there_are() {
+    let mut stage = Stage::running(vm("n1-standard-4"));
+    stage.wish_for(vm("n1-standard-8"));
+    let mut observed = stage.observed();
+    observed.pods = Seen::Unknown("too many requests".into());
+    let planned = plan(&stage.resolution, &observed, stage.now);
+    assert!(planned.memory.transition.is_none() && planned.wake_at.is_some(), "{planned:?}");
+    stage.play();
+    assert_eq!(stage.status.host.as_ref().unwrap().shape, "n1-standard-8");
 }

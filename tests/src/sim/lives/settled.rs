@@ -68,7 +68,8 @@ fn waits_until(status: &NotebookStatus, now: Timestamp) -> Option<Timestamp> {
     let bound = transition.map(|it| it.step_started_at + SignedDuration::from_secs(900));
     let round = status.retry.as_ref().and_then(|retry| retry.next_try);
     let former = status.former.as_ref().map(|former| former.keep_until);
-    [pause, bound, round, former].into_iter().flatten().filter(|at| *at > now).max()
+    let former_home = status.former_home.as_ref().map(|former| former.keep_until);
+    [pause, bound, round, former, former_home].into_iter().flatten().filter(|at| *at > now).max()
 }
 
 fn lacking(scene: &Scene, wish: &Wish, notebook: &NotebookScene) -> Option<String> {
@@ -78,6 +79,9 @@ fn lacking(scene: &Scene, wish: &Wish, notebook: &NotebookScene) -> Option<Strin
     }
     if let Some(transition) = &status.transition {
         return Some(format!("{:?}/{:?} is under way, {:?}", transition.kind, transition.step, transition.reason));
+    }
+    if status.former_home.is_some() {
+        return Some("the disk that was the home is still there".to_owned());
     }
     if status.former.is_some() {
         return Some("the former host is still there".to_owned());
