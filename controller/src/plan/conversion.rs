@@ -16,9 +16,9 @@ use crate::gce::operations::OperationState;
 use crate::seen::Seen;
 
 /// The snapshot that is taken while the home is served.
-const FIRST: u8 = 1;
+pub(super) const FIRST: u8 = 1;
 /// The snapshot that the new disk is made from.
-const SECOND: u8 = 2;
+pub(super) const SECOND: u8 = 2;
 
 /// Whether a home is on a disk of the wished type in the wished zone. A claim's place and type are the cluster's affair.
 pub(super) fn suits(home: &HomeRecord, wished: &WishedHome) -> bool {

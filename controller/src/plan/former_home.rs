@@ -3,15 +3,12 @@
 use rehost_api::labels::{self, Role};
 use rehost_api::status::{FormerHome, HomeRecord};
 
+use super::Planner;
 use super::bounds::POLL_SLOW_S;
-use super::{Action, Planner};
+use super::conversion::{FIRST, SECOND};
 use crate::gce::model::Disk;
 use crate::gce::mutation::Mutation;
-use crate::gce::operations::OperationState;
 use crate::seen::Seen;
-
-/// The pause after a failed try to clear up.
-const PAUSE_S: i64 = 30;
 
 impl Planner<'_> {
     /// A host has proven the copy: it is the home, and the disk that was is kept for as long as an old host.
@@ -74,7 +71,7 @@ impl Planner<'_> {
         if !self.labelled(former, &home, new, Role::Home) || !self.labelled(former, &former.home, old, Role::Former) {
             return false;
         }
-        for number in [1, 2] {
+        for number in [FIRST, SECOND] {
             let name = labels::snapshot_name(&home.disk, number);
             match self.snapshot(&name) {
                 Seen::Absent => {}
@@ -109,22 +106,11 @@ impl Planner<'_> {
         false
     }
 
-    /// A call outside any transition: its own attempt, kept beside the disk that was.
+    /// A call for the disk that was: its own attempt, kept beside it.
     fn former_home_call(&mut self, key: &str, former: &FormerHome, mutation: Mutation) {
         let step = format!("former-home/{key}/{}", former.home.disk);
-        let request_id = labels::request_id(&self.resolution.subject.uid, 0, &step, former.attempt);
-        match self.observed.operations.get(&request_id) {
-            Some(OperationState::Running { .. }) => self.look_again_in(POLL_SLOW_S),
-            Some(OperationState::Failed(..) | OperationState::Succeeded { .. }) => {
-                let mut next = former.clone();
-                next.attempt += 1;
-                next.not_before = Some(self.now + jiff::SignedDuration::from_secs(PAUSE_S));
-                self.memory.former_home = Some(next);
-            }
-            None => match former.not_before {
-                Some(at) if self.now < at => self.look_again_at(at),
-                Some(_) | None => self.actions.push(Action::Cloud { request_id, mutation }),
-            },
+        if let Some((attempt, at)) = self.call_beside(&step, former.attempt, former.not_before, mutation) {
+            self.memory.former_home = Some(FormerHome { attempt, not_before: Some(at), ..former.clone() });
         }
     }
 }

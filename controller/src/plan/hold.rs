@@ -1,5 +1,6 @@
 //! Taking hold of a notebook before the first thing is made, and letting the former host go.
 
+use jiff::Timestamp;
 use rehost_api::labels;
 use rehost_api::status::{FormerHost, Step, TransitionKind};
 
@@ -10,8 +11,8 @@ use crate::gce::model::{Instance, InstanceStatus};
 use crate::gce::mutation::Mutation;
 use crate::gce::operations::OperationState;
 
-/// The pause after a failed try to stop or delete a former host.
-const FORMER_PAUSE_S: i64 = 30;
+/// The pause after a failed call outside any transition: to stop a former host, say, or to delete a former home.
+const BESIDE_PAUSE_S: i64 = 30;
 
 impl Planner<'_> {
     /// The finalizer comes before the first thing that would have to be cleaned up. True while it is not there yet.
@@ -52,22 +53,33 @@ impl Planner<'_> {
         self.look_again_at(former.keep_until);
     }
 
-    /// A call for the former host, outside any transition: its own attempt, kept beside it.
+    /// A call for the former host: its own attempt, kept beside it.
     fn former_call(&mut self, key: &str, former: &FormerHost, mutation: Mutation) {
         let step = format!("former/{key}/{}", former.host.name);
-        let request_id = labels::request_id(&self.resolution.subject.uid, 0, &step, former.attempt);
+        if let Some((attempt, at)) = self.call_beside(&step, former.attempt, former.not_before, mutation) {
+            self.memory.former = Some(FormerHost { attempt, not_before: Some(at), ..former.clone() });
+        }
+    }
+
+    /// A call outside any transition. Returns the next attempt and when it may be made, where this one has ended.
+    pub(super) fn call_beside(
+        &mut self,
+        step: &str,
+        attempt: i64,
+        not_before: Option<Timestamp>,
+        mutation: Mutation,
+    ) -> Option<(i64, Timestamp)> {
+        let request_id = labels::request_id(&self.resolution.subject.uid, 0, step, attempt);
         match self.observed.operations.get(&request_id) {
             Some(OperationState::Running { .. }) => self.look_again_in(super::bounds::POLL_SLOW_S),
             Some(OperationState::Failed(..) | OperationState::Succeeded { .. }) => {
-                let mut next = former.clone();
-                next.attempt += 1;
-                next.not_before = Some(self.now + jiff::SignedDuration::from_secs(FORMER_PAUSE_S));
-                self.memory.former = Some(next);
+                return Some((attempt + 1, self.now + jiff::SignedDuration::from_secs(BESIDE_PAUSE_S)));
             }
-            None => match former.not_before {
+            None => match not_before {
                 Some(at) if self.now < at => self.look_again_at(at),
                 Some(_) | None => self.actions.push(Action::Cloud { request_id, mutation }),
             },
         }
+        None
     }
 }
