@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rehost_api::status::{HostKind, KernelState, Phase};
+use rehost_api::status::{HostKind, KernelState, Phase, StopReason};
 
 use super::story::{Condition, View};
 use crate::world::Place;
@@ -51,6 +51,16 @@ pub fn is_stopped() -> Condition {
         let phase = view.status()?.phase;
         expect(phase == Some(Phase::Stopped), || format!("its phase is {phase:?}"))?;
         expect(!view.serves(), || "Jupyter still answers".to_owned())
+    })
+}
+
+/// Stopped, and for that reason.
+pub fn is_stopped_for(reason: StopReason) -> Condition {
+    let stopped = is_stopped();
+    Box::new(move |view| {
+        stopped(view)?;
+        let found = view.status()?.stopped.as_ref().map(|stopped| stopped.reason);
+        expect(found == Some(reason), || format!("it is stopped for {found:?}"))
     })
 }
 

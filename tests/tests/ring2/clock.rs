@@ -2,7 +2,7 @@
 
 use rehost_api::labels;
 use rehost_api::status::{HostKind, StopReason};
-use rehost_tests::sim::{Act, Condition, Failed, NAME, Run, Settings, is_stopped, manifest, runs_on, simulate};
+use rehost_tests::sim::{Act, Condition, Failed, NAME, Run, Settings, is_stopped_for, manifest, runs_on, simulate};
 use serde_json::{Value, json};
 
 fn told(story: impl AsyncFnOnce(&Run) -> Result<(), Failed>) {
@@ -19,15 +19,6 @@ fn applied(more: &Value) -> Act {
     Act::Apply(notebook)
 }
 
-fn stopped_for(reason: StopReason) -> Condition {
-    let stopped = is_stopped();
-    Box::new(move |view| {
-        stopped(view)?;
-        let found = view.status()?.stopped.as_ref().map(|stopped| stopped.reason);
-        if found == Some(reason) { Ok(()) } else { Err(format!("it is stopped for {found:?}")) }
-    })
-}
-
 fn runs() -> Condition {
     runs_on(HostKind::Vm, "n1-standard-4")
 }
@@ -39,10 +30,10 @@ fn a_notebook_stops_and_starts_by_its_schedule_and_a_wake_between_them_wins() {
         let schedule = json!({"start": "0 16 * * *", "stop": "0,30 14 * * *", "timeZone": "Europe/Madrid"});
         run.act(NAME, &applied(&json!({"schedule": schedule}))).unwrap();
         run.until(NAME, "created", 600.0, &runs(), None).await?;
-        run.until(NAME, "stopped at two", 3600.0, &stopped_for(StopReason::Schedule), None).await?;
+        run.until(NAME, "stopped at two", 3600.0, &is_stopped_for(StopReason::Schedule), None).await?;
         run.act(NAME, &Act::Annotate(labels::WAKE, "1".to_owned())).unwrap();
         run.until(NAME, "woken", 600.0, &runs(), None).await?;
-        run.until(NAME, "stopped at half past two", 1900.0, &stopped_for(StopReason::Schedule), None).await?;
+        run.until(NAME, "stopped at half past two", 1900.0, &is_stopped_for(StopReason::Schedule), None).await?;
         run.until(NAME, "started at four", 5600.0, &runs(), None).await
     });
 }
@@ -52,7 +43,7 @@ fn a_notebook_whose_time_is_over_gives_its_host_up_and_comes_back_when_it_is_wok
     told(async |run| {
         run.act(NAME, &applied(&json!({"lifetime": {"after": "30m", "then": "Release"}}))).unwrap();
         run.until(NAME, "created", 600.0, &runs(), None).await?;
-        run.until(NAME, "expired", 1900.0, &stopped_for(StopReason::Expired), None).await?;
+        run.until(NAME, "expired", 1900.0, &is_stopped_for(StopReason::Expired), None).await?;
         run.quiet("expired").await?;
         let scene = run.shared().scene();
         let notebook = &scene.cluster.notebooks[0];

@@ -2,7 +2,9 @@
 
 use rehost_api::labels;
 use rehost_api::status::{HostKind, StopReason};
-use rehost_tests::sim::{Act, Condition, Failed, NAME, Run, Settings, ZONE, is_stopped, manifest, runs_on, simulate};
+use rehost_tests::sim::{
+    Act, Condition, Failed, NAME, Run, Settings, ZONE, is_stopped_for, manifest, runs_on, simulate,
+};
 use serde_json::{Value, json};
 
 fn told(vm: &Value, story: impl AsyncFnOnce(&Run) -> Result<(), Failed>) {
@@ -22,15 +24,6 @@ fn runs() -> Condition {
     runs_on(HostKind::Vm, "n1-standard-4")
 }
 
-fn stopped_for(reason: StopReason) -> Condition {
-    let stopped = is_stopped();
-    Box::new(move |view| {
-        stopped(view)?;
-        let found = view.status()?.stopped.as_ref().map(|stopped| stopped.reason);
-        if found == Some(reason) { Ok(()) } else { Err(format!("it is stopped for {found:?}")) }
-    })
-}
-
 fn preempt(run: &Run) {
     let host = run.shared().scene().cluster.notebooks[0].status.host.clone().unwrap().name;
     run.with_world(|world| world.preempt(ZONE, &host));
@@ -48,7 +41,7 @@ fn a_spot_machine_that_is_taken_back_is_started_again() {
 fn a_spot_machine_that_is_taken_back_stays_stopped_where_its_policy_says_so() {
     told(&json!({"provisioning": "Spot", "onPreemption": "Stop"}), async |run| {
         preempt(run);
-        run.until(NAME, "stays stopped", 300.0, &stopped_for(StopReason::Preempted), None).await?;
+        run.until(NAME, "stays stopped", 300.0, &is_stopped_for(StopReason::Preempted), None).await?;
         run.quiet("stays stopped").await?;
         run.act(NAME, &Act::Annotate(labels::WAKE, "1".to_owned())).unwrap();
         run.until(NAME, "woken", 300.0, &runs(), None).await
@@ -58,7 +51,7 @@ fn a_spot_machine_that_is_taken_back_stays_stopped_where_its_policy_says_so() {
 #[test]
 fn a_machine_whose_time_is_over_is_stopped_and_comes_back_when_it_is_woken() {
     told(&json!({"maxRunDuration": "20m"}), async |run| {
-        run.until(NAME, "its time is over", 1500.0, &stopped_for(StopReason::Lifetime), None).await?;
+        run.until(NAME, "its time is over", 1500.0, &is_stopped_for(StopReason::Lifetime), None).await?;
         run.act(NAME, &Act::Annotate(labels::WAKE, "1".to_owned())).unwrap();
         run.until(NAME, "woken", 300.0, &runs(), None).await
     });

@@ -18,17 +18,6 @@ const AFTER_S: i64 = 5400;
 /// Less than the hour after which every host is asked how its home is.
 const SOON_S: i64 = 1800;
 
-fn activity(stage: &Stage) -> GuestActivity {
-    GuestActivity {
-        last_activity: stage.now,
-        kernels: 1,
-        busy_kernels: 0,
-        connections: 0,
-        terminals: 0,
-        busy_terminals: 0,
-    }
-}
-
 /// A notebook on a VM that is stopped after an hour and a half without use, and was used just now.
 fn used() -> Stage {
     used_on(Stage::running(vm("n1-standard-4")))
@@ -44,7 +33,7 @@ fn used_pod() -> Stage {
 
 fn used_on(mut stage: Stage) -> Stage {
     stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S, then: IdleAction::Stop }));
-    stage.seen.activity = Some(activity(&stage));
+    stage.seen.activity = Some(stage.used_now());
     stage.play();
     stage.script.clear();
     stage
@@ -134,7 +123,7 @@ fn the_next_look_is_when_the_notebook_could_first_be_idle() {
 #[test]
 fn who_asked_for_nothing_is_asked_once_an_hour_whether_the_home_is_well() {
     let mut stage = Stage::running(vm("n1-standard-4"));
-    stage.seen.activity = Some(activity(&stage));
+    stage.seen.activity = Some(stage.used_now());
     let looks = |stage: &Stage| plan(&stage.resolution, &stage.observed(), stage.now).wake_at.unwrap();
     assert_eq!(looks(&stage).duration_since(stage.now).as_secs(), 3600);
     let mut unheard = stage.observed();
@@ -259,7 +248,7 @@ fn a_restarted_container_is_another_boot_whose_word_counts() {
     let name = stage.status.host.clone().unwrap().name;
     stage.reports.get_mut(&name).unwrap().boot_id = "second".into();
     stage.pass(600);
-    stage.seen.activity = Some(activity(&stage));
+    stage.seen.activity = Some(stage.used_now());
     stage.play();
     assert_eq!(stage.status.host.as_ref().unwrap().boot_id.as_deref(), Some("second"));
     assert!(!is_stopped(stage.pass(AFTER_S - 60).play()));

@@ -1,7 +1,6 @@
 //! Bugs that other controllers had, each by the name under which its users reported it. Here they cannot happen.
 
 use rehost_api::conditions::Reason;
-use rehost_api::guest::GuestActivity;
 use rehost_api::notebook::IdleAction;
 use rehost_api::status::{Phase, StopReason};
 
@@ -223,14 +222,7 @@ fn activity_from_before_a_wake_stops_nothing() {
     let after_s = 5400;
     let mut stage = Stage::running(vm("n1-standard-4"));
     stage.wish(|it| it.idle = Some(WishedIdle { after_s, then: IdleAction::Stop }));
-    stage.seen.activity = Some(GuestActivity {
-        last_activity: stage.now,
-        kernels: 1,
-        busy_kernels: 0,
-        connections: 0,
-        terminals: 0,
-        busy_terminals: 0,
-    });
+    stage.seen.activity = Some(stage.used_now());
     stage.pass(after_s).play();
     assert_eq!(stage.status.stopped.as_ref().map(|stopped| stopped.reason), Some(StopReason::Idle));
     stage.resolution.requests.wake = Some("1".into());

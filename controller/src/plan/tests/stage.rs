@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
-use rehost_api::guest::{GuestFailure, GuestHome, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState};
+use rehost_api::guest::{
+    GuestActivity, GuestFailure, GuestHome, GuestReport, GuestRole, GuestSeen, GuestSettings, GuestState,
+};
 use rehost_api::labels;
 use rehost_api::shape::{Gpu, HostShape, PodShape, VmShape};
 use rehost_api::status::{HostKind, NotebookStatus};
@@ -396,6 +398,18 @@ impl Stage {
             self.come_true(action);
         }
         (planned, quiet)
+    }
+
+    /// Evidence of a person who has used the notebook just now, and of nothing that is at work.
+    pub fn used_now(&self) -> GuestActivity {
+        GuestActivity {
+            last_activity: self.now,
+            kernels: 1,
+            busy_kernels: 0,
+            connections: 0,
+            terminals: 0,
+            busy_terminals: 0,
+        }
     }
 
     /// One plan, and what follows from it. False once nothing is wanted.

@@ -1,6 +1,5 @@
 //! Stories of a notebook that sleeps: suspended because nobody used it, woken, and changed in its sleep.
 
-use rehost_api::guest::GuestActivity;
 use rehost_api::notebook::IdleAction;
 use rehost_api::shape::HostShape;
 use rehost_api::status::{KernelState, Phase, StopReason};
@@ -24,14 +23,7 @@ macro_rules! told {
 fn unused(shape: HostShape) -> Stage {
     let mut stage = Stage::running(shape);
     stage.wish(|it| it.idle = Some(WishedIdle { after_s: AFTER_S, then: IdleAction::Suspend }));
-    stage.seen.activity = Some(GuestActivity {
-        last_activity: stage.now,
-        kernels: 1,
-        busy_kernels: 0,
-        connections: 0,
-        terminals: 0,
-        busy_terminals: 0,
-    });
+    stage.seen.activity = Some(stage.used_now());
     stage.play();
     stage.script.clear();
     stage.pass(AFTER_S);

@@ -28,14 +28,7 @@ fn at_work(when: When) -> Stage {
 }
 
 fn works(stage: &mut Stage, busy_kernels: u32) {
-    stage.seen.activity = Some(GuestActivity {
-        last_activity: stage.now,
-        kernels: 1,
-        busy_kernels,
-        connections: 0,
-        terminals: 0,
-        busy_terminals: 0,
-    });
+    stage.seen.activity = Some(GuestActivity { busy_kernels, ..stage.used_now() });
 }
 
 fn shape(stage: &Stage) -> &str {
